@@ -1,0 +1,23 @@
+export { connectNats, type Link, type NatsConnection } from "./connect.js";
+export { entryId } from "./entry-id.js";
+export { createLogReader, type LogEntry, type LogReader } from "./log-reader.js";
+export {
+  BUCKETS,
+  CATALOGUE,
+  HEADERS,
+  logStream,
+  META_KEYS,
+  QUEUES,
+  SUBJECTS,
+  sessionKey,
+  sessionKeysOf,
+  USER_SUBJECT_KINDS,
+} from "./names.js";
+export { partitionOf } from "./partition.js";
+export { PROCEDURES } from "./procedures.js";
+export { parsePubAck, type PubAck } from "./pub-ack.js";
+export { type Append, type AppendCallback, type AppendResult, Publisher, type PublisherOptions } from "./publisher.js";
+export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
+export { call, type Procedure, serve } from "./rpc.js";
+export type { SessionRecord } from "./session-record.js";
+export { ensureTopology, logStreamConfig, openBucket, type TopologyOptions, waitForTopology } from "./topology.js";

@@ -1,0 +1,73 @@
+import { nameToToken } from "@bimip/protocol";
+
+/**
+ * Every NATS name that BIMIP uses stands here and nowhere else.
+ *
+ * An EID enters a subject only through `nameToToken`: EIDs hold dots, `*`, `>` and spaces, JetStream stores wildcard
+ * subjects as literals, and a subscription built from `*` would read other people's messages.
+ */
+export const SUBJECTS = {
+  /** A user's log: what is stored for `eid`, in partition `partition`. */
+  log: (partition: number, eid: string) => `bimip.log.${partition}.${nameToToken(eid)}`,
+  /** All logs of a partition: what stream LOG_<p> listens to. */
+  logsOfPartition: (partition: number) => `bimip.log.${partition}.*`,
+  /** Everything live for one user: log copies and claims. A gateway subscribes to it for each EID it holds. */
+  user: (eid: string) => `bimip.to.${nameToToken(eid)}.*`,
+  /** NATS's own copy of an entry, after the store. At most once. */
+  live: (eid: string) => `bimip.to.${nameToToken(eid)}.log`,
+  /** SessionClaim: the device's newest session; older ones end. */
+  claim: (eid: string) => `bimip.to.${nameToToken(eid)}.claim`,
+  /** FlowRequest → FlowResponse: may A write to B? */
+  flow: "bimip.router.flow",
+  /** SessionEvent → SessionEventRes: a session opened or ended. */
+  sessionEvent: "bimip.awareness.session",
+} as const;
+
+/** The last token of the subjects under `bimip.to.<eid>.`. */
+export const USER_SUBJECT_KINDS = { live: "log", claim: "claim" } as const;
+
+/** Queue groups: of all replicas of a service, one answers. */
+export const QUEUES = { router: "router", awareness: "awareness" } as const;
+
+/** Name of the stream of one log partition. */
+export const logStream = (partition: number): string => `LOG_${partition}`;
+
+export const BUCKETS = {
+  /** Facts about the installation, written once. */
+  meta: "BIMIP_META",
+  /** One entry per device ever seen: key <eid>.<device>, value SessionRecord as JSON. */
+  sessions: "BIMIP_SESSIONS",
+} as const;
+
+export const META_KEYS = { partitions: "partitions" } as const;
+
+/** Key of a device in the sessions bucket. */
+export const sessionKey = (eid: string, device: string): string => `${nameToToken(eid)}.${nameToToken(device)}`;
+/** Filter for all devices of a user in the sessions bucket. */
+export const sessionKeysOf = (eid: string): string => `${nameToToken(eid)}.>`;
+
+export const HEADERS = {
+  /** Ours: base64url(SHA-256) of what makes a log entry one and the same. */
+  messageId: "Nats-Msg-Id",
+  /** NATS's: the entry's index in its log. */
+  sequence: "Nats-Sequence",
+  /** NATS's, on republished copies: index of the previous entry of the same log; 0 = none, or expired. */
+  lastSequence: "Nats-Last-Sequence",
+} as const;
+
+/** One row per name, for docs/2-architecture.md (the docs test compares them). */
+export const CATALOGUE: readonly { kind: string; name: string; writes: string; reads: string; carries: string }[] = [
+  { kind: "subject", name: "bimip.log.<p>.<eid>", writes: "gateway", reads: "LOG_<p>", carries: "MessageScheme as stored" },
+  { kind: "subject", name: "bimip.to.<eid>.log", writes: "nats-server (republish)", reads: "gateway", carries: "the stored entry, with its index" },
+  { kind: "subject", name: "bimip.to.<eid>.claim", writes: "awareness", reads: "gateway", carries: "SessionClaim" },
+  { kind: "subject", name: "bimip.router.flow", writes: "gateway", reads: "router", carries: "FlowRequest → FlowResponse" },
+  { kind: "subject", name: "bimip.awareness.session", writes: "gateway", reads: "awareness", carries: "SessionEvent → SessionEventRes" },
+  { kind: "stream", name: "LOG_<p>", writes: "gateway", reads: "gateway", carries: "the logs of partition p" },
+  { kind: "bucket", name: "BIMIP_META", writes: "storage", reads: "all", carries: "number of partitions" },
+  { kind: "bucket", name: "BIMIP_SESSIONS", writes: "awareness", reads: "awareness, router", carries: "SessionRecord by <eid>.<device>" },
+  { kind: "queue group", name: "router", writes: "", reads: "router", carries: "one replica answers" },
+  { kind: "queue group", name: "awareness", writes: "", reads: "awareness", carries: "one replica answers" },
+  { kind: "header", name: "Nats-Msg-Id", writes: "gateway", reads: "nats-server", carries: "dedupe id of a log entry" },
+  { kind: "header", name: "Nats-Sequence", writes: "nats-server", reads: "gateway", carries: "index of the entry" },
+  { kind: "header", name: "Nats-Last-Sequence", writes: "nats-server", reads: "gateway", carries: "index of the entry before" },
+];

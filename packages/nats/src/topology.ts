@@ -1,0 +1,117 @@
+import { DiscardPolicy, jetstreamManager, type JetStreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
+import { nanos } from "@nats-io/nats-core";
+import type { NatsConnection } from "./connect.js";
+import { BUCKETS, logStream, META_KEYS, SUBJECTS } from "./names.js";
+
+export interface TopologyOptions {
+  /** Chosen at first start, then fixed. */
+  readonly partitions: number;
+  /** Copies of each stream and bucket: 1, 3 or 5. */
+  readonly replicas: number;
+  /** How long a repeated id is answered with the first index. Costs some 160 B of server memory an id. */
+  readonly dedupeWindowS: number;
+  /** Entries older than this expire; 0 = never. */
+  readonly logMaxAgeS: number;
+}
+
+/**
+ * One partition of the logs. Few streams, many subjects: never a stream or a consumer per user. `discard: old` with no
+ * size limit: nothing but age takes an entry away. Direct gets serve replay; republish is the live path.
+ */
+export function logStreamConfig(partition: number, options: TopologyOptions): Partial<StreamConfig> & { name: string } {
+  return {
+    name: logStream(partition),
+    subjects: [SUBJECTS.logsOfPartition(partition)],
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    storage: StorageType.File,
+    num_replicas: options.replicas,
+    duplicate_window: nanos(options.dedupeWindowS * 1_000),
+    max_age: nanos(options.logMaxAgeS * 1_000),
+    allow_direct: true,
+    republish: { src: "bimip.log.*.*", dest: "bimip.to.{{wildcard(2)}}.log" },
+  };
+}
+
+/**
+ * Makes the streams and buckets, or brings them to the configured shape. May run in several replicas at once.
+ *
+ * @throws Error when the installation was made with another number of partitions
+ */
+export async function ensureTopology(nc: NatsConnection, options: TopologyOptions): Promise<void> {
+  const jsm = await jetstreamManager(nc);
+  const meta = await openBucket(nc, BUCKETS.meta, options.replicas);
+  const partitions = await ensurePartitions(meta, options.partitions);
+  await openBucket(nc, BUCKETS.sessions, options.replicas);
+  for (let partition = 0; partition < partitions; partition++) {
+    await ensureStream(jsm, logStreamConfig(partition, { ...options, partitions }));
+  }
+  await announceReady(meta);
+}
+
+/** Opens a bucket, making it where it does not exist. */
+export async function openBucket(nc: NatsConnection, bucket: string, replicas = 1): Promise<KV> {
+  return new Kvm(nc).create(bucket, { history: 1, replicas, storage: StorageType.File });
+}
+
+async function ensurePartitions(meta: KV, wanted: number): Promise<number> {
+  try {
+    await meta.create(META_KEYS.partitions, String(wanted));
+  } catch {
+    // it is there already: another replica, or an earlier start
+  }
+  const entry = await meta.get(META_KEYS.partitions);
+  const kept = Number(entry?.string());
+  if (kept !== wanted) {
+    throw new Error(
+      `BIMIP_LOG_PARTITIONS is ${wanted}, but this installation was made with ${kept}: users' logs would not be found`,
+    );
+  }
+  return kept;
+}
+
+async function ensureStream(jsm: JetStreamManager, config: ReturnType<typeof logStreamConfig>): Promise<void> {
+  try {
+    await jsm.streams.info(config.name);
+  } catch {
+    await jsm.streams.add(config);
+    return;
+  }
+  await jsm.streams.update(config.name, config);
+}
+
+const READY_KEY = "ready";
+
+async function announceReady(meta: KV): Promise<void> {
+  await meta.put(READY_KEY, new Date().toISOString());
+}
+
+/**
+ * Waits until storage has made the topology, and reads the number of partitions.
+ *
+ * @param options.expected refuse (throw) when it is another number
+ */
+export async function waitForTopology(
+  nc: NatsConnection,
+  options: { expected?: number; signal: AbortSignal },
+): Promise<{ partitions: number }> {
+  for (;;) {
+    options.signal.throwIfAborted();
+    const partitions = await readyPartitions(nc).catch(() => undefined);
+    if (partitions !== undefined) {
+      if (options.expected !== undefined && options.expected !== partitions) {
+        throw new Error(`BIMIP_LOG_PARTITIONS is ${options.expected}, but this installation was made with ${partitions}`);
+      }
+      return { partitions };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function readyPartitions(nc: NatsConnection): Promise<number | undefined> {
+  const meta = await new Kvm(nc).open(BUCKETS.meta);
+  const ready = await meta.get(READY_KEY);
+  const partitions = Number((await meta.get(META_KEYS.partitions))?.string());
+  return ready !== null && partitions > 0 ? partitions : undefined;
+}

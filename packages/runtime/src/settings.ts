@@ -1,0 +1,203 @@
+import { hostname } from "node:os";
+import { z } from "zod";
+import { choice, optionalText, requiredText, type Setting, text, whole } from "./setting.js";
+
+const port = { min: 0, max: 65_535 } as const;
+
+// 32 bytes is the least that HS256 may be keyed with (RFC 7518, 3.2).
+const minSecretBytes = 32;
+
+/** `<host>-<pid>`, cut and cleaned so that it can be a token of a NATS subject. */
+function defaultNode(): string {
+  const host = hostname().replaceAll(/[^A-Za-z0-9_-]/g, "-");
+  return `${host.slice(0, 48) || "node"}-${process.pid}`;
+}
+
+function isNatsUrl(value: string): boolean {
+  const url = URL.parse(value);
+  return url !== null && ["nats:", "tls:"].includes(url.protocol) && url.hostname !== "";
+}
+
+/**
+ * The one catalogue of environment variables, keyed by variable name. A service picks the keys it needs with
+ * `loadConfig`; the table in docs/5-setup.md is made from it by `settingsTable`.
+ */
+export const settings = {
+  BIMIP_PORT: whole({
+    ...port,
+    default: 4001,
+    doc: "Port of the gateway: `/v1/ws` and, in development, `/healthz`, `/readyz` and `/metrics`. 0 takes any free port.",
+  }),
+  BIMIP_HOST: text({
+    parse: z.string(),
+    type: "address",
+    default: "127.0.0.1",
+    doc: "Address the gateway listens on. `0.0.0.0` for every interface.",
+  }),
+  BIMIP_JWT_SECRET: requiredText({
+    parse: z
+      .string()
+      .refine(
+        (value) => Buffer.byteLength(value) >= minSecretBytes,
+        `expected at least ${minSecretBytes} bytes of UTF-8`,
+      ),
+    type: `text of at least ${minSecretBytes} bytes`,
+    secret: true,
+    doc: "Key of the tokens' HS256 signature. `npm start` makes one and keeps it in the data directory.",
+  }),
+  BIMIP_DATA_DIR: text({
+    parse: z.string(),
+    type: "directory",
+    default: ".bimip",
+    doc: "Where the development profile keeps the log, the secret and what it downloaded.",
+  }),
+  NATS_URL: text({
+    parse: z
+      .string()
+      .transform((value) => value.split(",").map((part) => part.trim()))
+      .refine((urls) => urls.every(isNatsUrl), "expected nats:// or tls:// addresses, separated by commas"),
+    type: "addresses, separated by commas",
+    default: "nats://127.0.0.1:4222",
+    secret: true,
+    doc: "The NATS servers. `npm start` uses them instead of starting one of its own.",
+  }),
+  BIMIP_NATS_SERVER: optionalText({
+    parse: z.string(),
+    type: "file",
+    doc: "A nats-server binary for the development profile, instead of the one it would find.",
+  }),
+  BIMIP_NODE: text({
+    parse: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected 1 to 64 letters, digits, _ or -"),
+    type: "1 to 64 letters, digits, `_` or `-`",
+    default: defaultNode,
+    defaultText: "host name and process id",
+    doc: "Name of this gateway, stamped into `from.node`. Unique among the gateways.",
+  }),
+  BIMIP_LOG_PARTITIONS: whole({
+    min: 1,
+    max: 256,
+    default: 4,
+    doc: "Streams that the users' logs are spread over. Chosen at the first start and kept in the META bucket; a service configured otherwise refuses to start.",
+  }),
+  BIMIP_REPLICAS: text({
+    parse: z
+      .enum(["1", "3", "5"], "expected one of 1, 3, 5")
+      .transform((value) => Number(value) as 1 | 3 | 5) as unknown as z.ZodType<1 | 3 | 5, string>,
+    type: "`1`, `3`, `5`",
+    default: "1",
+    doc: "Copies of every stream and bucket. 3 in production, on at least three NATS servers.",
+  }),
+  BIMIP_DEDUPE_WINDOW_S: whole({
+    min: 1,
+    max: 86_400,
+    unit: "seconds",
+    default: 120,
+    doc: "How long a resend of the same stanza id is recognised. Costs NATS about 160 bytes of memory for each id in it.",
+  }),
+  BIMIP_LOG_MAX_AGE_S: whole({
+    min: 0,
+    max: 315_360_000,
+    unit: "seconds",
+    default: 0,
+    doc: "Age at which log entries are dropped. 0 keeps them.",
+  }),
+  BIMIP_UNKNOWN_RECIPIENT: choice({
+    of: ["accept", "reject"],
+    default: "accept",
+    doc: "A recipient the broker has never seen is written to (`accept`) or refused with 404 (`reject`).",
+  }),
+  BIMIP_FLOW_CACHE_MS: whole({
+    min: 0,
+    max: 60_000,
+    unit: "milliseconds",
+    default: 1_000,
+    doc: "How long a gateway goes by the router's last answer on who may write to whom.",
+  }),
+  BIMIP_SEND_DEADLINE_MS: whole({
+    min: 100,
+    max: 600_000,
+    unit: "milliseconds",
+    default: 12_000,
+    doc: "How long storing a message is retried before its sender gets 503. An election in NATS takes 4 to 9 s.",
+  }),
+  BIMIP_MAX_STANZA_BYTES: whole({
+    min: 1_024,
+    max: 16_777_216,
+    unit: "bytes",
+    default: 65_536,
+    doc: "Larger stanzas are answered with 413; the session goes on.",
+  }),
+  BIMIP_MAX_FRAME_BYTES: whole({
+    min: 1_024,
+    max: 67_108_864,
+    unit: "bytes",
+    default: 1_048_576,
+    doc: "Larger WebSocket messages are cut by the transport, which closes the session.",
+  }),
+  BIMIP_MAX_BACKPRESSURE_BYTES: whole({
+    min: 1_024,
+    max: 1_073_741_824,
+    unit: "bytes",
+    default: 262_144,
+    doc: "What a gateway buffers for one slow socket before it reads from the log instead.",
+  }),
+  BIMIP_MAX_PENDING_PER_SESSION: whole({
+    min: 1,
+    max: 1_000_000,
+    default: 4_096,
+    doc: "Messages of one session that may wait for their confirmation.",
+  }),
+  BIMIP_AUTH_TIMEOUT_MS: whole({
+    min: 100,
+    max: 600_000,
+    unit: "milliseconds",
+    default: 5_000,
+    doc: "How long a connection without a token has for its first frame.",
+  }),
+  BIMIP_IDLE_TIMEOUT_S: whole({
+    min: 8,
+    max: 960,
+    unit: "seconds",
+    default: 60,
+    doc: "A peer that sends nothing for so long, not even a pong, is closed.",
+  }),
+  BIMIP_LOG_LEVEL: choice({
+    of: ["info", "fatal", "error", "warn", "debug", "trace", "silent"],
+    default: "info",
+    doc: "Least severe log line that is written.",
+  }),
+  BIMIP_ADMIN_PORT: whole({
+    ...port,
+    default: 0,
+    doc: "Port of `/healthz`, `/readyz` and `/metrics` of a service. 0 = off.",
+  }),
+  BIMIP_ADMIN_HOST: text({
+    parse: z.string(),
+    type: "address",
+    default: "127.0.0.1",
+    doc: "Address that `BIMIP_ADMIN_PORT` listens on.",
+  }),
+  BIMIP_STOP_DEADLINE_MS: whole({
+    min: 100,
+    max: 600_000,
+    unit: "milliseconds",
+    default: 15_000,
+    doc: "How long a service may take to stop before it is ended.",
+  }),
+} as const satisfies Readonly<Record<string, Setting<unknown>>>;
+
+/** Name of a variable in the catalogue. */
+export type SettingName = keyof typeof settings;
+
+/** The parsed value of every variable. */
+export type Settings = {
+  [K in SettingName]: (typeof settings)[K] extends Setting<infer T> ? T : never;
+};
+
+/** The catalogue as a Markdown table, for docs/5-setup.md; ends with a line feed. */
+export function settingsTable(): string {
+  const rows = Object.entries(settings).map(([name, row]: [string, Setting<unknown>]) => {
+    return `| \`${name}\` | ${row.type} | ${row.defaultText} | ${row.doc} |`;
+  });
+  return ["| variable | value | default | what it does |", "|---|---|---|---|", ...rows, ""].join("\n");
+}

@@ -1,0 +1,185 @@
+import uws, { type HttpRequest, type HttpResponse, type WebSocket } from "uWebSockets.js";
+import type { Health, Metrics } from "@bimip/runtime";
+import type { Admission, ClientSocket, ConnectRequest, Door, SocketHandler, Transport } from "../ports.js";
+
+const SUBPROTOCOL = "bimip.v1";
+const BEARER_PROTOCOL = "bearer.";
+const NORMAL_CLOSURE_ONLY_SHUTDOWN = 1;
+
+export interface UwsOptions {
+  readonly host: string;
+  readonly port: number;
+  /** A longer frame is cut by the transport: the connection ends. */
+  readonly maxFrameBytes: number;
+  /** What a slow peer may have waiting in our memory. */
+  readonly maxBackpressureBytes: number;
+  /** A silent peer is pinged before and closed after so long. */
+  readonly idleTimeoutS: number;
+  readonly health: Health;
+  readonly metrics: Metrics;
+}
+
+interface UserData {
+  readonly admission: Admission & { ok: true };
+  handler: SocketHandler | undefined;
+  socket: UwsSocket | undefined;
+}
+
+/** Sockets with gathered frames; emptied once per turn, so that a burst to one device is one system call. */
+const gathered = new Set<UwsSocket>();
+
+function flushGathered(): void {
+  for (const socket of gathered) socket.flush();
+  gathered.clear();
+}
+
+class UwsSocket implements ClientSocket {
+  readonly address: string;
+  congested = false;
+  #frames: Uint8Array[] = [];
+  #ws: WebSocket<UserData> | undefined;
+
+  constructor(ws: WebSocket<UserData>) {
+    this.#ws = ws;
+    this.address = Buffer.from(ws.getRemoteAddressAsText()).toString();
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.#ws === undefined) return;
+    if (this.#frames.push(frame) > 1) return;
+    if (gathered.size === 0) setImmediate(flushGathered);
+    gathered.add(this);
+  }
+
+  flush(): void {
+    const ws = this.#ws;
+    const frames = this.#frames;
+    if (ws === undefined || frames.length === 0) return;
+    this.#frames = [];
+    ws.cork(() => {
+      for (const frame of frames) {
+        const result = ws.send(frame, true);
+        if (result === 1) continue;
+        this.congested = true;
+        // 2 = dropped: later sends could succeed again and leave a silent gap, so this connection has to end
+        if (result === 2) return void queueMicrotask(() => this.#ws?.close());
+      }
+    });
+  }
+
+  close(code: number, reason: string): void {
+    this.flush();
+    this.#ws?.end(code, reason);
+  }
+
+  /** After its close event every method of a uWS socket throws. */
+  forget(): void {
+    this.#ws = undefined;
+    this.#frames = [];
+  }
+}
+
+/** Listens for WebSockets on /v1/ws, and answers /healthz, /readyz, /metrics. Rejects when the port is taken. */
+export async function listenUws(options: UwsOptions, door: Door): Promise<Transport> {
+  const app = uws.App();
+  app.ws<UserData>("/v1/ws", {
+    maxPayloadLength: options.maxFrameBytes,
+    maxBackpressure: options.maxBackpressureBytes,
+    idleTimeout: options.idleTimeoutS,
+    sendPingsAutomatically: true,
+    compression: uws.DISABLED,
+    upgrade: (response, request, context) => upgrade(door, response, request, context),
+    open: (ws) => {
+      const data = ws.getUserData();
+      data.socket = new UwsSocket(ws);
+      data.handler = door.open(data.socket, data.admission);
+    },
+    message: (ws, message) => {
+      // The one copy of a frame: uWS takes its buffer back when this callback ends.
+      ws.getUserData().handler?.onFrame(new Uint8Array(message.slice(0)));
+    },
+    drain: (ws) => {
+      const { socket, handler } = ws.getUserData();
+      if (socket === undefined || ws.getBufferedAmount() > 0) return;
+      socket.congested = false;
+      handler?.onDrain();
+    },
+    close: (ws) => {
+      const { socket, handler } = ws.getUserData();
+      socket?.forget();
+      handler?.onClose();
+    },
+  });
+  serveHttp(app, options);
+  return new Promise((resolve, reject) => {
+    app.listen(options.host, options.port, NORMAL_CLOSURE_ONLY_SHUTDOWN, (listening) => {
+      if (!listening) return reject(new Error(`cannot listen on ${options.host}:${options.port} (BIMIP_HOST, BIMIP_PORT)`));
+      resolve({
+        port: uws.us_socket_local_port(listening),
+        stopAccepting: () => uws.us_listen_socket_close(listening),
+        close: () => void app.close(),
+      });
+    });
+  });
+}
+
+/** Everything of the request is read before the first await: afterwards it is gone. */
+function upgrade(door: Door, response: HttpResponse, request: HttpRequest, context: Parameters<typeof response.upgrade>[4]): void {
+  let aborted = false;
+  response.onAborted(() => {
+    aborted = true;
+  });
+  const key = request.getHeader("sec-websocket-key");
+  const version = request.getHeader("sec-websocket-extensions");
+  const protocols = request.getHeader("sec-websocket-protocol").split(",").map((protocol) => protocol.trim());
+  const connectRequest = readConnectRequest(request, protocols);
+  const accepted = protocols.includes(SUBPROTOCOL) ? SUBPROTOCOL : "";
+  void (async () => {
+    const admission = await door.admit(connectRequest);
+    if (aborted) return;
+    response.cork(() => {
+      if (admission.ok) {
+        const data: UserData = { admission, handler: undefined, socket: undefined };
+        response.upgrade<UserData>(data, key, accepted, version, context);
+      } else {
+        response.writeStatus(`${admission.status} ${STATUS_TEXT[admission.status]}`);
+        response.writeHeader("content-type", "text/plain; charset=utf-8").end(`${admission.message}\n`);
+      }
+    });
+  })();
+}
+
+const STATUS_TEXT = { 401: "Unauthorized", 429: "Too Many Requests", 503: "Service Unavailable" } as const;
+
+function readConnectRequest(request: HttpRequest, protocols: readonly string[]): ConnectRequest {
+  const authorization = request.getHeader("authorization");
+  const fromHeader = /^bearer +(.+)$/i.exec(authorization)?.[1];
+  const fromProtocol = protocols.find((protocol) => protocol.startsWith(BEARER_PROTOCOL))?.slice(BEARER_PROTOCOL.length);
+  const query = new URLSearchParams(request.getQuery());
+  return {
+    token: fromHeader ?? fromProtocol ?? query.get("access_token") ?? undefined,
+    device: query.get("device") ?? undefined,
+    resume: query.get("resume") === "manual" ? "manual" : "automatic",
+  };
+}
+
+function serveHttp(app: uws.TemplatedApp, { health, metrics }: UwsOptions): void {
+  app.get("/healthz", (response) => void response.end("ok\n"));
+  app.get("/readyz", (response) => {
+    const ready = health.ready();
+    response.writeStatus(ready.ok ? "200 OK" : "503 Service Unavailable");
+    response.writeHeader("content-type", "application/json").end(`${JSON.stringify(ready)}\n`);
+  });
+  app.get("/metrics", (response) => {
+    let aborted = false;
+    response.onAborted(() => {
+      aborted = true;
+    });
+    void metrics.render().then((text) => {
+      if (!aborted) response.cork(() => response.writeHeader("content-type", metrics.contentType).end(text));
+    });
+  });
+  app.any("/*", (response) => {
+    response.writeStatus("404 Not Found").end("BIMIP speaks WebSocket on /v1/ws\n");
+  });
+}

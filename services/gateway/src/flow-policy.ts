@@ -1,0 +1,120 @@
+import { BimipError, ErrorCode } from "@bimip/protocol";
+import { call, type Link, PROCEDURES, partitionOf, SUBJECTS } from "@bimip/nats";
+
+/** The answer to "may A write to B?", with what every message of the flow needs. */
+export interface Flow {
+  /** Absent: allowed. */
+  readonly refusal: BimipError | undefined;
+  /** Subject of the recipient's log. */
+  readonly logSubject: string;
+}
+
+interface CachedFlow extends Flow {
+  freshUntilMs: number;
+  usableUntilMs: number;
+  refreshing: boolean;
+}
+
+const REQUEST_TIMEOUT_MS = 1_000;
+const RETRY_MS = 100;
+/** How long a decided flow goes on while no router answers. */
+const USABLE_MS = 30_000;
+const MAX_ENTRIES = 100_000;
+
+/**
+ * Asks the router whether A may write to B and keeps the answer: fresh for `freshMs`, then refreshed behind the
+ * traffic. So a router that is away delays only flows that were never decided. Dropped whole when NATS was away.
+ */
+export class FlowPolicy {
+  readonly #flows = new Map<string, CachedFlow>();
+  readonly #asking = new Map<string, Promise<Flow>>();
+  readonly #link: Link;
+  readonly #partitions: number;
+  readonly #freshMs: number;
+  readonly #deadlineMs: number;
+
+  /** @param options.deadlineMs an undecided flow fails with 503 after so long */
+  constructor(link: Link, options: { partitions: number; freshMs: number; deadlineMs: number }) {
+    this.#link = link;
+    this.#partitions = options.partitions;
+    this.#freshMs = options.freshMs;
+    this.#deadlineMs = options.deadlineMs;
+    link.onChange((up) => {
+      if (up) this.#flows.clear();
+    });
+  }
+
+  /** The decided flow, or undefined: then `decide`. */
+  known(from: string, to: string): Flow | undefined {
+    const key = flowKey(from, to);
+    const flow = this.#flows.get(key);
+    if (flow === undefined) return undefined;
+    const now = performance.now();
+    if (now < flow.freshUntilMs) return flow;
+    if (now >= flow.usableUntilMs) {
+      this.#flows.delete(key);
+      return undefined;
+    }
+    if (!flow.refreshing) {
+      flow.refreshing = true;
+      void this.#ask(key, from, to)
+        .catch(() => undefined)
+        .finally(() => {
+          flow.refreshing = false;
+        });
+    }
+    return flow;
+  }
+
+  /** Waits for the router's answer. Rejects with BimipError 503 after the deadline. */
+  async decide(from: string, to: string): Promise<Flow> {
+    const key = flowKey(from, to);
+    let asking = this.#asking.get(key);
+    if (asking === undefined) {
+      asking = this.#decide(key, from, to).finally(() => this.#asking.delete(key));
+      this.#asking.set(key, asking);
+    }
+    return asking;
+  }
+
+  async #decide(key: string, from: string, to: string): Promise<Flow> {
+    const deadline = performance.now() + this.#deadlineMs;
+    for (;;) {
+      try {
+        return await this.#ask(key, from, to);
+      } catch (error) {
+        if (performance.now() + RETRY_MS > deadline) {
+          throw new BimipError(ErrorCode.TRY_AGAIN, "no router answered, try again", { cause: error });
+        }
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  async #ask(key: string, from: string, to: string): Promise<Flow> {
+    const answer = await call(this.#link.nc, PROCEDURES.flow, { fromEid: from, toEid: to }, REQUEST_TIMEOUT_MS);
+    const now = performance.now();
+    const flow: CachedFlow = {
+      refusal: answer.code === 0 ? undefined : new BimipError(answer.code, answer.details),
+      logSubject: SUBJECTS.log(partitionOf(to, this.#partitions), to),
+      freshUntilMs: now + this.#freshMs,
+      usableUntilMs: now + USABLE_MS,
+      refreshing: false,
+    };
+    if (this.#flows.size >= MAX_ENTRIES) this.#dropOldest();
+    this.#flows.set(key, flow);
+    return flow;
+  }
+
+  #dropOldest(): void {
+    for (const key of this.#flows.keys()) {
+      this.#flows.delete(key);
+      return;
+    }
+  }
+}
+
+/** Length-prefixed, since EIDs may hold any separator. */
+function flowKey(from: string, to: string): string {
+  return `${from.length}:${from}${to}`;
+}

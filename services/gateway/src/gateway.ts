@@ -1,0 +1,30 @@
+import type { Verifier } from "@bimip/auth";
+import type { Link, LogReader, Publisher } from "@bimip/nats";
+import type { Logger } from "@bimip/runtime";
+import type { FlowPolicy } from "./flow-policy.js";
+import type { GatewayMetrics } from "./metrics.js";
+import type { Users } from "./users.js";
+
+/** What sessions and handlers work with: one per process, passed down, never global. */
+export interface Gateway {
+  /** This gateway's name, stamped into `from.node`. */
+  readonly node: string;
+  readonly partitions: number;
+  readonly limits: {
+    readonly maxStanzaBytes: number;
+    readonly maxUnconfirmed: number;
+    readonly authTimeoutMs: number;
+  };
+  readonly link: Link;
+  readonly publisher: Publisher;
+  readonly reader: LogReader;
+  readonly users: Users;
+  readonly policy: FlowPolicy;
+  readonly verifier: Verifier;
+  readonly logger: Logger;
+  readonly metrics: GatewayMetrics;
+  /** True from the begin of the stop on: nobody is admitted. */
+  readonly draining: boolean;
+  /** Work that the stop waits for. */
+  track(work: Promise<void>): void;
+}

@@ -1,0 +1,33 @@
+import type { Metrics } from "@bimip/runtime";
+
+/** What the gateway counts. Labels are bounded: stanza kinds and error codes. */
+export function createGatewayMetrics(metrics: Metrics) {
+  return {
+    connections: metrics.gauge({ name: "bimip_gateway_connections", help: "Open connections." }),
+    stanzas: metrics.counter({
+      name: "bimip_gateway_stanzas_total",
+      help: "Stanzas received from devices, by kind.",
+      labelNames: ["kind"],
+    }),
+    errors: metrics.counter({
+      name: "bimip_gateway_errors_total",
+      help: "ErrorMessages sent to devices, by code.",
+      labelNames: ["code"],
+    }),
+    delivered: metrics.counter({ name: "bimip_gateway_delivered_total", help: "Log entries handed to devices." }),
+    sentSeconds: metrics.histogram({
+      name: "bimip_gateway_sent_seconds",
+      help: "From a message's arrival to its SENT.",
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    }),
+    catchUp: metrics.gauge({ name: "bimip_gateway_catch_up_sessions", help: "Sessions reading their log instead of live traffic." }),
+    catchUpStarts: metrics.counter({
+      name: "bimip_gateway_catch_up_total",
+      help: "Switches from live to reading the log, by reason.",
+      labelNames: ["reason"],
+    }),
+    replaced: metrics.counter({ name: "bimip_gateway_replaced_total", help: "Sessions ended by a newer one of the same device." }),
+  } as const;
+}
+
+export type GatewayMetrics = ReturnType<typeof createGatewayMetrics>;

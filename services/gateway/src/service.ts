@@ -1,0 +1,114 @@
+import { createVerifier } from "@bimip/auth";
+import { connectNats, createLogReader, Publisher, waitForTopology } from "@bimip/nats";
+import { CloseCode } from "@bimip/protocol";
+import type { RunningService, ServiceContext } from "@bimip/runtime";
+import { listenUws } from "./adapters/uws.js";
+import type { GatewayConfig } from "./config.js";
+import { Connection } from "./connection.js";
+import { FlowPolicy } from "./flow-policy.js";
+import type { Gateway } from "./gateway.js";
+import { createGatewayMetrics } from "./metrics.js";
+import type { Admission, ClientSocket, ConnectRequest } from "./ports.js";
+import { Users } from "./users.js";
+
+export { readConfig } from "./config.js";
+
+const CLOSE_SLICE = 200;
+const CLOSE_SLICE_MS = 20;
+
+/** The edge: holds the devices' sockets. Resolves when it is ready to take them. */
+export async function createGateway(config: GatewayConfig, context: ServiceContext): Promise<RunningService & { port: number }> {
+  const { logger, health, signal } = context;
+  const link = await connectNats({
+    servers: config.NATS_URL,
+    name: `bimip-gateway ${config.BIMIP_NODE}`,
+    onError: (error) => logger.error({ err: error }, "NATS"),
+  });
+  const { partitions } = await waitForTopology(link.nc, { signal });
+  const publisher = new Publisher(link, { deadlineMs: config.BIMIP_SEND_DEADLINE_MS });
+  const users = new Users(link);
+  const work = new Set<Promise<void>>();
+  let draining = false;
+  const gateway: Gateway = {
+    node: config.BIMIP_NODE,
+    partitions,
+    limits: {
+      maxStanzaBytes: config.BIMIP_MAX_STANZA_BYTES,
+      maxUnconfirmed: config.BIMIP_MAX_PENDING_PER_SESSION,
+      authTimeoutMs: config.BIMIP_AUTH_TIMEOUT_MS,
+    },
+    link,
+    publisher,
+    reader: await createLogReader(link, partitions),
+    users,
+    policy: new FlowPolicy(link, {
+      partitions,
+      freshMs: config.BIMIP_FLOW_CACHE_MS,
+      deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
+    }),
+    verifier: createVerifier({ secret: config.BIMIP_JWT_SECRET }),
+    logger,
+    metrics: createGatewayMetrics(context.metrics),
+    get draining() {
+      return draining;
+    },
+    track(promise) {
+      work.add(promise);
+      void promise.finally(() => work.delete(promise));
+    },
+  };
+  health.set("nats", link.up);
+  link.onChange((up) => {
+    health.set("nats", up, up ? undefined : "disconnected");
+    logger.warn({ up }, up ? "NATS is back" : "NATS is away");
+    // Copies published while we were away reached nobody here.
+    if (up) for (const session of users.sessions()) session.delivery.onDoubt("reconnect");
+  });
+  const transport = await listenUws(
+    {
+      host: config.BIMIP_HOST,
+      port: config.BIMIP_PORT,
+      maxFrameBytes: config.BIMIP_MAX_FRAME_BYTES,
+      maxBackpressureBytes: config.BIMIP_MAX_BACKPRESSURE_BYTES,
+      idleTimeoutS: config.BIMIP_IDLE_TIMEOUT_S,
+      health,
+      metrics: context.metrics,
+    },
+    {
+      admit: (request) => admit(gateway, request),
+      open: (socket: ClientSocket, admission) => new Connection(gateway, socket, admission),
+    },
+  );
+  logger.info({ node: gateway.node, host: config.BIMIP_HOST, port: transport.port, partitions }, "listening");
+  return {
+    port: transport.port,
+    async stop() {
+      draining = true;
+      transport.stopAccepting();
+      await publisher.close();
+      await closeInSlices([...users.sessions()]);
+      transport.close();
+      await Promise.allSettled(work);
+      await link.nc.drain();
+    },
+  };
+}
+
+async function admit(gateway: Gateway, request: ConnectRequest): Promise<Admission> {
+  if (gateway.draining) return { ok: false, status: 503, message: "this gateway is draining, try again" };
+  if (!gateway.link.up) return { ok: false, status: 503, message: "NATS is away, try again" };
+  if (request.token === undefined) return { ok: true, request, claims: undefined };
+  try {
+    const { token, device } = request;
+    return { ok: true, request, claims: await gateway.verifier.verify(token, device === undefined ? {} : { device }) };
+  } catch (error) {
+    return { ok: false, status: 401, message: error instanceof Error ? error.message : "bad token" };
+  }
+}
+
+async function closeInSlices(sessions: readonly { close(code: number, reason: string): void }[]): Promise<void> {
+  for (let at = 0; at < sessions.length; at += CLOSE_SLICE) {
+    for (const session of sessions.slice(at, at + CLOSE_SLICE)) session.close(CloseCode.DRAINING, "draining, come back");
+    await new Promise((resolve) => setTimeout(resolve, CLOSE_SLICE_MS));
+  }
+}

@@ -1,0 +1,41 @@
+import { BUCKETS, connectNats, openBucket, PROCEDURES, QUEUES, serve, waitForTopology } from "@bimip/nats";
+import type { RunningService, ServiceContext } from "@bimip/runtime";
+import type { RouterConfig } from "./config.js";
+import { decideFlow, type FlowRules } from "./flow.js";
+
+export { readConfig } from "./config.js";
+
+/** Policy: answers gateways whether one user may write to another. */
+export async function createRouter(config: RouterConfig, context: ServiceContext): Promise<RunningService> {
+  const { logger, health, signal, metrics } = context;
+  const link = await connectNats({
+    servers: config.NATS_URL,
+    name: "bimip-router",
+    onError: (error) => logger.error({ err: error }, "NATS"),
+  });
+  await waitForTopology(link.nc, { signal });
+  const rules: FlowRules = {
+    unknownRecipient: config.BIMIP_UNKNOWN_RECIPIENT,
+    sessions: await openBucket(link.nc, BUCKETS.sessions),
+  };
+  const flows = metrics.counter({
+    name: "bimip_router_flows_total",
+    help: "Decided flows, by outcome (0 = allowed, else the error code).",
+    labelNames: ["code"],
+  });
+  serve(
+    link.nc,
+    PROCEDURES.flow,
+    QUEUES.router,
+    async (request) => {
+      const answer = await decideFlow(rules, request);
+      flows.inc({ code: answer.code });
+      return answer;
+    },
+    (error) => logger.warn({ err: error }, "flow not decided"),
+  );
+  await link.nc.flush();
+  health.set("nats", true);
+  link.onChange((up) => health.set("nats", up, up ? undefined : "disconnected"));
+  return { stop: () => link.nc.drain() };
+}
