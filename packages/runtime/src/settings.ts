@@ -13,10 +13,8 @@ function defaultNode(): string {
   return `${host.slice(0, 48) || "node"}-${process.pid}`;
 }
 
-function isNatsUrl(value: string): boolean {
-  const url = URL.parse(value);
-  return url !== null && ["nats:", "tls:"].includes(url.protocol) && url.hostname !== "";
-}
+/** `host:port`, with or without nats:// or tls:// before it; commas between several. */
+const natsUrls = /^\s*(?:(?:nats|tls):\/\/)?[^\s,/]+\/?\s*(?:,\s*(?:(?:nats|tls):\/\/)?[^\s,/]+\/?\s*)*$/;
 
 /**
  * The one catalogue of environment variables, keyed by variable name. A service picks the keys it needs with
@@ -52,10 +50,7 @@ export const settings = {
     doc: "Where the development profile keeps the log, the secret and what it downloaded.",
   }),
   NATS_URL: text({
-    parse: z
-      .string()
-      .transform((value) => value.split(",").map((part) => part.trim()))
-      .refine((urls) => urls.every(isNatsUrl), "expected nats:// or tls:// addresses, separated by commas"),
+    parse: z.string().regex(natsUrls, "expected nats:// or tls:// addresses, separated by commas"),
     type: "addresses, separated by commas",
     default: "nats://127.0.0.1:4222",
     secret: true,

@@ -53,8 +53,7 @@ export class Delivery {
   #reading = false;
   #ahead: LiveEntry[] = [];
   #liveHead = 0;
-  /** The log's head at the time of connect or RESUME; reaching it is announced. */
-  #announceAt: number | undefined;
+  /** Reaching the head that the log had at connect or RESUME is still to be announced. */
   #announcePending = false;
   #withOwn = false;
   /** Grows with every new start, so that a page read for an older one is dropped. */
@@ -71,7 +70,6 @@ export class Delivery {
     this.#told = after;
     this.#withOwn = withOwn;
     this.#announcePending = true;
-    this.#announceAt = undefined;
     this.#run++;
     this.#reading = false;
     this.#toCatchUp(reason);
@@ -131,7 +129,6 @@ export class Delivery {
       try {
         target ??= await this.#o.reader.head(this.#o.eid);
         if (!current()) return;
-        this.#announceAt ??= target;
         if (this.#position < target) {
           const page = await this.#o.reader.page(this.#o.eid, this.#position, PAGE_ENTRIES);
           if (!current()) return;
@@ -191,14 +188,13 @@ export class Delivery {
   #announce(): void {
     this.#announcePending = false;
     this.#withOwn = false;
-    const head = BigInt(this.#announceAt ?? this.#position);
     this.#o.socket.send(
       encodeStanza(
         "signal",
         create(SignalSchema, {
           type: SignalType.RESPONSE,
           status: SignalStatus.RESUME,
-          monotonicId: head,
+          monotonicId: BigInt(this.#position),
           timestamp: BigInt(Date.now()),
         }),
       ),

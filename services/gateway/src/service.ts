@@ -85,9 +85,9 @@ export async function createGateway(config: GatewayConfig, context: ServiceConte
     async stop() {
       draining = true;
       transport.stopAccepting();
-      await publisher.close();
       await closeInSlices([...users.sessions()]);
       transport.close();
+      await publisher.close();
       await Promise.allSettled(work);
       await link.nc.drain();
     },

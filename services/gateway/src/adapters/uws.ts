@@ -4,7 +4,9 @@ import type { Admission, ClientSocket, ConnectRequest, Door, SocketHandler, Tran
 
 const SUBPROTOCOL = "bimip.v1";
 const BEARER_PROTOCOL = "bearer.";
-const NORMAL_CLOSURE_ONLY_SHUTDOWN = 1;
+/** What uWS's `send` answers; 0 = queued: it will arrive, but the peer is slow. */
+const SENT = 1;
+const DROPPED = 2;
 
 export interface UwsOptions {
   readonly host: string;
@@ -36,35 +38,51 @@ function flushGathered(): void {
 class UwsSocket implements ClientSocket {
   readonly address: string;
   congested = false;
+  readonly #maxWaitingBytes: number;
   #frames: Uint8Array[] = [];
+  #waitingBytes = 0;
   #ws: WebSocket<UserData> | undefined;
 
-  constructor(ws: WebSocket<UserData>) {
+  constructor(ws: WebSocket<UserData>, maxWaitingBytes: number) {
     this.#ws = ws;
+    this.#maxWaitingBytes = maxWaitingBytes;
     this.address = Buffer.from(ws.getRemoteAddressAsText()).toString();
   }
 
   send(frame: Uint8Array): void {
     if (this.#ws === undefined) return;
-    if (this.#frames.push(frame) > 1) return;
+    this.#waitingBytes += frame.length;
+    this.#frames.push(frame);
+    if (this.congested) return this.#limit();
+    if (this.#frames.length > 1) return;
     if (gathered.size === 0) setImmediate(flushGathered);
     gathered.add(this);
   }
 
+  /** Stops at the first frame that the peer does not take at once; the rest waits for `drained`. */
   flush(): void {
     const ws = this.#ws;
+    if (ws === undefined || this.congested || this.#frames.length === 0) return;
     const frames = this.#frames;
-    if (ws === undefined || frames.length === 0) return;
-    this.#frames = [];
+    let at = 0;
     ws.cork(() => {
-      for (const frame of frames) {
+      while (at < frames.length && !this.congested) {
+        const frame = frames[at++] as Uint8Array;
+        this.#waitingBytes -= frame.length;
         const result = ws.send(frame, true);
-        if (result === 1) continue;
-        this.congested = true;
-        // 2 = dropped: later sends could succeed again and leave a silent gap, so this connection has to end
-        if (result === 2) return void queueMicrotask(() => this.#ws?.close());
+        this.congested = result !== SENT;
+        // After a drop later sends could succeed again and leave a silent gap, so this connection has to end.
+        if (result === DROPPED) queueMicrotask(() => this.#ws?.close());
       }
     });
+    this.#frames = at === frames.length ? [] : frames.slice(at);
+  }
+
+  /** The peer took everything. False when it was congested again by what waited here. */
+  drained(): boolean {
+    this.congested = false;
+    this.flush();
+    return !this.congested;
   }
 
   close(code: number, reason: string): void {
@@ -76,6 +94,11 @@ class UwsSocket implements ClientSocket {
   forget(): void {
     this.#ws = undefined;
     this.#frames = [];
+  }
+
+  /** A peer that asks and never reads the answers ends here; what it may miss is in its log. */
+  #limit(): void {
+    if (this.#waitingBytes > this.#maxWaitingBytes) queueMicrotask(() => this.#ws?.close());
   }
 }
 
@@ -91,7 +114,7 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
     upgrade: (response, request, context) => upgrade(door, response, request, context),
     open: (ws) => {
       const data = ws.getUserData();
-      data.socket = new UwsSocket(ws);
+      data.socket = new UwsSocket(ws, options.maxBackpressureBytes);
       data.handler = door.open(data.socket, data.admission);
     },
     message: (ws, message) => {
@@ -100,9 +123,7 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
     },
     drain: (ws) => {
       const { socket, handler } = ws.getUserData();
-      if (socket === undefined || ws.getBufferedAmount() > 0) return;
-      socket.congested = false;
-      handler?.onDrain();
+      if (ws.getBufferedAmount() === 0 && socket?.drained()) handler?.onDrain();
     },
     close: (ws) => {
       const { socket, handler } = ws.getUserData();
@@ -112,7 +133,7 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
   });
   serveHttp(app, options);
   return new Promise((resolve, reject) => {
-    app.listen(options.host, options.port, NORMAL_CLOSURE_ONLY_SHUTDOWN, (listening) => {
+    app.listen(options.host, options.port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (listening) => {
       if (!listening) return reject(new Error(`cannot listen on ${options.host}:${options.port} (BIMIP_HOST, BIMIP_PORT)`));
       resolve({
         port: uws.us_socket_local_port(listening),
@@ -130,7 +151,7 @@ function upgrade(door: Door, response: HttpResponse, request: HttpRequest, conte
     aborted = true;
   });
   const key = request.getHeader("sec-websocket-key");
-  const version = request.getHeader("sec-websocket-extensions");
+  const extensions = request.getHeader("sec-websocket-extensions");
   const protocols = request.getHeader("sec-websocket-protocol").split(",").map((protocol) => protocol.trim());
   const connectRequest = readConnectRequest(request, protocols);
   const accepted = protocols.includes(SUBPROTOCOL) ? SUBPROTOCOL : "";
@@ -140,7 +161,7 @@ function upgrade(door: Door, response: HttpResponse, request: HttpRequest, conte
     response.cork(() => {
       if (admission.ok) {
         const data: UserData = { admission, handler: undefined, socket: undefined };
-        response.upgrade<UserData>(data, key, accepted, version, context);
+        response.upgrade<UserData>(data, key, accepted, extensions, context);
       } else {
         response.writeStatus(`${admission.status} ${STATUS_TEXT[admission.status]}`);
         response.writeHeader("content-type", "text/plain; charset=utf-8").end(`${admission.message}\n`);
@@ -166,7 +187,7 @@ function readConnectRequest(request: HttpRequest, protocols: readonly string[]):
 function serveHttp(app: uws.TemplatedApp, { health, metrics }: UwsOptions): void {
   app.get("/healthz", (response) => void response.end("ok\n"));
   app.get("/readyz", (response) => {
-    const ready = health.ready();
+    const { ready } = health;
     response.writeStatus(ready.ok ? "200 OK" : "503 Service Unavailable");
     response.writeHeader("content-type", "application/json").end(`${JSON.stringify(ready)}\n`);
   });
@@ -175,7 +196,7 @@ function serveHttp(app: uws.TemplatedApp, { health, metrics }: UwsOptions): void
     response.onAborted(() => {
       aborted = true;
     });
-    void metrics.render().then((text) => {
+    void metrics.text().then((text) => {
       if (!aborted) response.cork(() => response.writeHeader("content-type", metrics.contentType).end(text));
     });
   });

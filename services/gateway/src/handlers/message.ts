@@ -42,7 +42,7 @@ function decideFirst(gateway: Gateway, session: Session, outgoing: Outgoing): vo
       append(gateway, session, { ...outgoing, flow });
     } catch (error) {
       session.unconfirmed--;
-      session.fail(BimipError.from(error).withId(id));
+      session.fail(forStanza(BimipError.from(error), id));
     }
     if (session.undecided.get(to) === turn) session.undecided.delete(to);
   });
@@ -53,7 +53,7 @@ function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow:
   const { frame, id, to, flow, startedMs } = outgoing;
   if (flow.refusal !== undefined) {
     session.unconfirmed--;
-    return session.fail(flow.refusal.withId(id));
+    return session.fail(forStanza(flow.refusal, id));
   }
   const payload = toStored(frame, { from: session.identity, timestampMs: Date.now() });
   const sender = session.eid;
@@ -70,7 +70,7 @@ function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow:
     session.unconfirmed--;
     if (failure === undefined) {
       gateway.metrics.sentSeconds.observe((performance.now() - startedMs) / 1_000);
-      session.send(encodeSent({ id, toEid: to, index, logIndex: to === sender ? index : copyIndex, timestampMs: Date.now() }));
+      session.send(encodeSent({ id, toEid: to, monotonicId: index, logId: to === sender ? index : copyIndex, timestampMs: Date.now() }));
       return;
     }
     gateway.logger.warn({ reason: failure, stanza: id }, "message not confirmed");
@@ -85,6 +85,10 @@ function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow:
     { subject: session.logSubject, payload, entryId: entryId(sender, COPY_KIND, sender, copyId(to, id)), lane: session.id },
     (result) => settle(result, true),
   );
+}
+
+function forStanza({ code, details }: BimipError, id: string): BimipError {
+  return new BimipError(code, details, { id });
 }
 
 /** An id is unique per sender and recipient, so the copies of one id to two recipients are two entries. */

@@ -1,0 +1,73 @@
+import type { Identity, Message, PushNotification } from "@bimip/protocol";
+
+/** An account and, where it matters, one of its devices. */
+export interface Address {
+  readonly eid: string;
+  readonly device?: string;
+}
+
+/** One attachment. */
+export interface MediaItem {
+  /** image, video, audio or file. */
+  readonly type: string;
+  readonly url: string;
+  readonly thumbnail?: string;
+  /** Bytes. */
+  readonly size?: number;
+}
+
+/** A Message or PushNotification as the application sees it. `Raw` is the protobuf type. */
+export interface Incoming<Raw> {
+  readonly id: string;
+  /** Stamped by the server: it can be trusted. One's own address for a message another device of ours sent. */
+  readonly from: Address;
+  readonly to: Address;
+  /** `payload.data.text`; undefined when there is none. */
+  readonly text: string | undefined;
+  /** text, media, …; of a push, its category. */
+  readonly type: string;
+  readonly data: Readonly<Record<string, string>>;
+  readonly media: readonly MediaItem[];
+  /** Unix epoch milliseconds. */
+  readonly timestamp: number;
+  /** Index in the own log, strictly increasing. */
+  readonly index: number;
+  /** Index of the entry handed to this device before this one. */
+  readonly previousIndex: number;
+  /** true for what was stored before this connection was up to date. */
+  readonly replayed: boolean;
+  /** The stanza itself: acks, metadata, unknown fields. */
+  readonly stanza: Raw;
+}
+
+export type IncomingMessage = Incoming<Message>;
+export type IncomingPush = Incoming<PushNotification>;
+
+/** The friendly form of a stanza. */
+export function toIncoming<Raw extends Message | PushNotification>(stanza: Raw, replayed: boolean): Incoming<Raw> {
+  const data = stanza.payload?.data ?? {};
+  return {
+    id: stanza.id,
+    from: toAddress(stanza.from),
+    to: toAddress(stanza.to),
+    text: Object.hasOwn(data, "text") ? data.text : undefined,
+    type: stanza.type,
+    data,
+    media: (stanza.payload?.media ?? []).map(({ type, url, thumbnail, size }) => ({
+      type,
+      url,
+      ...(thumbnail !== "" && { thumbnail }),
+      ...(size > 0n && { size: Number(size) }),
+    })),
+    timestamp: Number(stanza.timestamp),
+    index: Number(stanza.monotonicId),
+    previousIndex: Number(stanza.previousId),
+    replayed,
+    stanza,
+  };
+}
+
+function toAddress(identity: Identity | undefined): Address {
+  const device = identity?.connectionResourceId;
+  return { eid: identity?.eid ?? "", ...(device !== undefined && device !== "" && { device }) };
+}

@@ -1,0 +1,58 @@
+import { SignalStatus, type Stanza } from "@bimip/protocol";
+
+/** Index of a stanza in the user's own log; 0 for what is not stored there. */
+export function logIndexOf(stanza: Stanza): bigint {
+  switch (stanza.kind) {
+    case "message":
+    case "pushNotification":
+      return stanza.value.monotonicId;
+    case "signal": {
+      const { status, logId } = stanza.value;
+      return status === SignalStatus.SENT || status === SignalStatus.RESUME ? 0n : logId;
+    }
+    case "event":
+      return stanza.value.logId;
+    default:
+      return 0n;
+  }
+}
+
+/**
+ * How far this device has read its log. It never runs ahead of what was delivered: RESUME behind the position must
+ * bring everything the application has not seen.
+ */
+export class LogPosition {
+  #index = 0n;
+  #epoch = 0n;
+
+  get index(): bigint {
+    return this.#index;
+  }
+
+  /** A stanza of the log came: true if it is new, false if it was seen before. Entries come in order. */
+  accept(index: bigint): boolean {
+    if (index === 0n) return true;
+    if (index <= this.#index) return false;
+    this.#index = index;
+    return true;
+  }
+
+  /**
+   * SENT told where the device's own copy lies. SENT may overtake messages with lower indexes, so it moves the
+   * position only where nothing can lie between; staying behind is safe, as a device is not replayed its own.
+   */
+  ownCopy(logIndex: bigint): void {
+    if (logIndex === this.#index + 1n) this.#index = logIndex;
+  }
+
+  /** The replay is complete up to `head`. Another epoch means another log, whose indexes begin anew. */
+  replayed(head: bigint, epoch: bigint): void {
+    if (epoch !== this.#epoch || head > this.#index) this.#index = head;
+    this.#epoch = epoch;
+  }
+
+  /** The log is not the one we knew: everything in it is new. */
+  reset(): void {
+    this.#index = 0n;
+  }
+}

@@ -1,0 +1,160 @@
+// The documents stay true: names, settings, stanzas, codes, metrics, dependencies, file names and links are compared with
+// the sources. `UPDATE_DOCS=1` in the environment writes the generated tables anew. Cannot show: that a sentence is right.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
+import { CATALOGUE } from "@bimip/nats";
+import { MessageSchemeSchema, SessionClaimSchema } from "@bimip/protocol";
+import { settingsTable } from "@bimip/runtime";
+import { expect, test } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const DOCUMENTS = ["README.md", "CHANGELOG.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)].filter(
+  (name) => name.endsWith(".md"),
+);
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+
+/** Compares what stands between two markers of a document; writes it there when UPDATE_DOCS is set. */
+function expectBlock(document: string, name: string, wanted: string): void {
+  const text = read(document);
+  const [begin, end] = [`<!-- ${name}:begin -->\n`, `<!-- ${name}:end -->`];
+  const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
+  expect(from, `${document} holds the markers of "${name}"`).toBeGreaterThanOrEqual(begin.length);
+  expect(to).toBeGreaterThanOrEqual(from);
+  if (process.env["UPDATE_DOCS"]) writeFileSync(join(ROOT, document), text.slice(0, from) + wanted + text.slice(to));
+  else expect(text.slice(from, to), `${document}, "${name}": UPDATE_DOCS=1 writes it anew`).toBe(wanted);
+}
+
+test("docs/5-setup.md holds the table of settings", () => {
+  expectBlock("docs/5-setup.md", "settings", settingsTable());
+});
+
+test("docs/2-architecture.md holds every NATS name, row by row", () => {
+  // Angle brackets outside of code are markup to a Markdown reader.
+  const cell = (text: string): string => (text.includes("<") ? `\`${text}\`` : text);
+  const rows = CATALOGUE.map(
+    ({ kind, name, writes, reads, carries }) =>
+      `| ${kind} | \`${name}\` | ${cell(writes)} | ${cell(reads)} | ${cell(carries)} |\n`,
+  );
+  const head = "| kind | name | written by | read by | carries |\n|---|---|---|---|---|\n";
+  expectBlock("docs/2-architecture.md", "names", head + rows.join(""));
+});
+
+/** A schema section of docs/3-protocol-spec.md: a heading in backticks, and its table's first cells. */
+type Sections = ReadonlyMap<string, readonly string[]>;
+
+function documentedSections(): Sections {
+  const sections = new Map<string, string[]>();
+  let rows: string[] | undefined;
+  for (const line of read("docs/3-protocol-spec.md").split("\n")) {
+    if (line.startsWith("#")) {
+      const name = /^#+ `([\w.]+)`$/.exec(line)?.[1];
+      rows = name === undefined ? undefined : [];
+      if (name !== undefined && rows !== undefined) {
+        expect(sections.has(name), `${name} is documented twice`).toBe(false);
+        sections.set(name, rows);
+      }
+      continue;
+    }
+    const cells = /^\| (\d+) \|(.+)\|$/.exec(line);
+    if (cells === null || rows === undefined) continue;
+    const [name = "", type = ""] = (cells[2] ?? "").split("|").map((cell) => cell.trim().replaceAll("`", ""));
+    rows.push(`${cells[1]} ${name}${type.startsWith("=") ? "" : ` ${type}`}`);
+  }
+  return sections;
+}
+
+function typeOf(field: DescField): string {
+  if (field.fieldKind === "map") return "map<string, string>";
+  const list = field.fieldKind === "list";
+  const plain = field.message?.name ?? (field.scalar === undefined ? "" : ScalarType[field.scalar].toLowerCase());
+  if (list) return `repeated ${plain}`;
+  return field.proto.proto3Optional ? `optional ${plain}` : plain;
+}
+
+const sectionName = (desc: DescMessage | DescEnum): string => desc.typeName.replace(/^bimip\./, "");
+
+test("docs/3-protocol-spec.md holds every message, field, enum and code of the schema, and no other", () => {
+  const schema = new Map<string, readonly string[]>();
+  for (const file of [MessageSchemeSchema.file, SessionClaimSchema.file]) {
+    for (const message of file.messages) {
+      schema.set(
+        sectionName(message),
+        message.fields.map((field) => `${field.number} ${field.name} ${typeOf(field)}`),
+      );
+    }
+    for (const codes of file.enums) {
+      const prefix = codes.sharedPrefix?.toUpperCase() ?? "";
+      const values = codes.values.filter(({ number, name }) => number > 0 || !name.endsWith("_UNSPECIFIED"));
+      schema.set(
+        sectionName(codes),
+        values.map(({ number, name }) => `${number} ${name.slice(prefix.length)}`),
+      );
+    }
+  }
+  const documented = documentedSections();
+  expect([...documented.keys()].sort()).toEqual([...schema.keys()].sort());
+  for (const [name, rows] of schema) {
+    // The third cell of a code is its meaning.
+    const isEnum = rows.every((row) => row.split(" ").length === 2);
+    const told = (documented.get(name) ?? []).map((row) => (isEnum ? row.split(" ").slice(0, 2).join(" ") : row));
+    expect(told, name).toEqual(rows);
+  }
+});
+
+function sourcesUnder(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !/(^|\/)(node_modules|dist)\//.test(name))
+    .map((name) => join(folder, name));
+}
+
+test("docs/5-setup.md names every metric of the services, and no other", () => {
+  const made = sourcesUnder("services").flatMap((path) => [...read(path).matchAll(/name: "(bimip_\w+)"/g)].map((match) => match[1]));
+  const told = [...read("docs/5-setup.md").matchAll(/^\| `(bimip_\w+)`/gm)].map((match) => match[1]);
+  expect(told.toSorted()).toEqual([...new Set(made)].sort());
+});
+
+test("docs/2-architecture.md names every dependency, and no other", () => {
+  const folders = ["packages", "services"].flatMap((folder) => readdirSync(join(ROOT, folder)).map((name) => `${folder}/${name}`));
+  const used = new Set<string>();
+  for (const folder of ["", ...folders]) {
+    const path = join(folder, "package.json");
+    if (!existsSync(join(ROOT, path))) continue;
+    const { dependencies, devDependencies } = JSON.parse(read(path)) as Record<string, Record<string, string> | undefined>;
+    for (const name of Object.keys({ ...dependencies, ...devDependencies })) if (!name.startsWith("@bimip/")) used.add(name);
+  }
+  const section = /\n## Dependencies\n(.*?)\n## /s.exec(read("docs/2-architecture.md"))?.[1] ?? "";
+  const told = [...section.matchAll(/^\| `([^`]+)` \|/gm)].map((match) => match[1]);
+  expect(told.toSorted()).toEqual([...used].sort());
+});
+
+test.each(DOCUMENTS)("%s: the files it names and links to exist", (document) => {
+  const text = read(document);
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? "");
+  for (const link of links) {
+    if (/^[a-z]+:/i.test(link)) continue;
+    const [path = "", anchor] = link.split("#");
+    const target = path === "" ? document : join(dirname(document), path);
+    expect(existsSync(join(ROOT, target)), `${document} links to ${link}`).toBe(true);
+    if (anchor !== undefined) expect(anchorsOf(read(target)), `${document} links to ${link}`).toContain(anchor);
+  }
+  const named = [...text.matchAll(/`((?:packages|services|proto|test|scripts|docs)\/[\w./-]+)`/g)].map((match) => match[1] ?? "");
+  for (const path of named) expect(existsSync(join(ROOT, path)), `${document} names ${path}`).toBe(true);
+});
+
+/** The anchors that GitHub makes of headings. */
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map((match) =>
+    (match[1] ?? "")
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+test.each(DOCUMENTS)("%s: no absolute path, no line left open", (document) => {
+  const text = read(document);
+  expect(text).not.toMatch(/(^|[\s("'`])\/(home|root|work|tmp|usr|Users)\//);
+  expect(text).not.toMatch(/\b(TODO|FIXME|TBD)\b/);
+});
