@@ -162,7 +162,7 @@ async function load(order: LoadOrder): Promise<LoadResult> {
 
 function readId(frame: Buffer): number {
   const at = frame.indexOf(ID_MARK);
-  return at < 0 ? -1 : Number(frame.latin1Slice(at + 1, at + 1 + ID_DIGITS));
+  return at < 0 ? -1 : Number(frame.toString("latin1", at + 1, at + 1 + ID_DIGITS));
 }
 
 function percentiles(values: number[]): Percentiles {

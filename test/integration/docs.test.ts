@@ -3,17 +3,20 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { CATALOGUE } from "@bimip/nats";
 import { MessageSchemeSchema, SessionClaimSchema } from "@bimip/protocol";
 import { settingsTable } from "@bimip/runtime";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const DOCUMENTS = ["README.md", "CHANGELOG.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)].filter(
-  (name) => name.endsWith(".md"),
-);
+const DOCUMENTS = [
+  "README.md",
+  "CHANGELOG.md",
+  ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`),
+].filter((name) => name.endsWith(".md"));
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+/** What the pattern's first group caught, for every match. */
+const caught = (text: string, pattern: RegExp): string[] => [...text.matchAll(pattern)].map((match) => match[1] ?? "");
 
 /** Compares what stands between two markers of a document; writes it there when UPDATE_DOCS is set. */
 function expectBlock(document: string, name: string, wanted: string): void {
@@ -60,20 +63,31 @@ function documentedSections(): Sections {
     const cells = /^\| (\d+) \|(.+)\|$/.exec(line);
     if (cells === null || rows === undefined) continue;
     const [name = "", type = ""] = (cells[2] ?? "").split("|").map((cell) => cell.trim().replaceAll("`", ""));
-    rows.push(`${cells[1]} ${name}${type.startsWith("=") ? "" : ` ${type}`}`);
+    rows.push(`${cells[1]} ${name} ${type}`);
   }
   return sections;
 }
 
-function typeOf(field: DescField): string {
+type File = typeof MessageSchemeSchema.file;
+
+/** protobuf's names for the scalar types that the schema uses, by number. */
+const SCALARS: Readonly<Record<number, string>> = {
+  1: "double",
+  3: "int64",
+  5: "int32",
+  8: "bool",
+  9: "string",
+  12: "bytes",
+};
+
+function typeOf(field: File["messages"][number]["fields"][number]): string {
   if (field.fieldKind === "map") return "map<string, string>";
-  const list = field.fieldKind === "list";
-  const plain = field.message?.name ?? (field.scalar === undefined ? "" : ScalarType[field.scalar].toLowerCase());
-  if (list) return `repeated ${plain}`;
+  const plain = field.message?.name ?? SCALARS[field.scalar ?? 0] ?? "unknown";
+  if (field.fieldKind === "list") return `repeated ${plain}`;
   return field.proto.proto3Optional ? `optional ${plain}` : plain;
 }
 
-const sectionName = (desc: DescMessage | DescEnum): string => desc.typeName.replace(/^bimip\./, "");
+const sectionName = (described: { readonly typeName: string }): string => described.typeName.replace(/^bimip\./, "");
 
 test("docs/3-protocol-spec.md holds every message, field, enum and code of the schema, and no other", () => {
   const schema = new Map<string, readonly string[]>();
@@ -110,28 +124,36 @@ function sourcesUnder(folder: string): string[] {
 }
 
 test("docs/5-setup.md names every metric of the services, and no other", () => {
-  const made = sourcesUnder("services").flatMap((path) => [...read(path).matchAll(/name: "(bimip_\w+)"/g)].map((match) => match[1]));
-  const told = [...read("docs/5-setup.md").matchAll(/^\| `(bimip_\w+)`/gm)].map((match) => match[1]);
+  const made = sourcesUnder("services").flatMap((path) => caught(read(path), /name: "(bimip_\w+)"/g));
+  const told = caught(read("docs/5-setup.md"), /^\| `(bimip_\w+)`/gm);
   expect(told.toSorted()).toEqual([...new Set(made)].sort());
 });
 
+interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+}
+
 test("docs/2-architecture.md names every dependency, and no other", () => {
-  const folders = ["packages", "services"].flatMap((folder) => readdirSync(join(ROOT, folder)).map((name) => `${folder}/${name}`));
+  const folders = ["packages", "services"].flatMap((folder) =>
+    readdirSync(join(ROOT, folder)).map((name) => `${folder}/${name}`),
+  );
   const used = new Set<string>();
   for (const folder of ["", ...folders]) {
     const path = join(folder, "package.json");
     if (!existsSync(join(ROOT, path))) continue;
-    const { dependencies, devDependencies } = JSON.parse(read(path)) as Record<string, Record<string, string> | undefined>;
-    for (const name of Object.keys({ ...dependencies, ...devDependencies })) if (!name.startsWith("@bimip/")) used.add(name);
+    const { dependencies, devDependencies }: Manifest = JSON.parse(read(path));
+    for (const name of Object.keys({ ...dependencies, ...devDependencies }))
+      if (!name.startsWith("@bimip/")) used.add(name);
   }
   const section = /\n## Dependencies\n(.*?)\n## /s.exec(read("docs/2-architecture.md"))?.[1] ?? "";
-  const told = [...section.matchAll(/^\| `([^`]+)` \|/gm)].map((match) => match[1]);
+  const told = caught(section, /^\| `([^`]+)` \|/gm);
   expect(told.toSorted()).toEqual([...used].sort());
 });
 
 test.each(DOCUMENTS)("%s: the files it names and links to exist", (document) => {
   const text = read(document);
-  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? "");
+  const links = caught(text, /\]\(([^)\s]+)\)/g);
   for (const link of links) {
     if (/^[a-z]+:/i.test(link)) continue;
     const [path = "", anchor] = link.split("#");
@@ -139,7 +161,7 @@ test.each(DOCUMENTS)("%s: the files it names and links to exist", (document) => 
     expect(existsSync(join(ROOT, target)), `${document} links to ${link}`).toBe(true);
     if (anchor !== undefined) expect(anchorsOf(read(target)), `${document} links to ${link}`).toContain(anchor);
   }
-  const named = [...text.matchAll(/`((?:packages|services|proto|test|scripts|docs)\/[\w./-]+)`/g)].map((match) => match[1] ?? "");
+  const named = caught(text, /`((?:packages|services|proto|test|scripts|docs)\/[\w./-]+)`/g);
   for (const path of named) expect(existsSync(join(ROOT, path)), `${document} names ${path}`).toBe(true);
 });
 

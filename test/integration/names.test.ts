@@ -19,8 +19,8 @@ test("each name gets what was sent to it and nothing else, as EID and as device"
   const devices = await Promise.all(NAMES.map((name) => system.device(name, device(name))));
   const sender = await system.device("sender@x", "phone");
   const watcher = await system.device("sender@x", "watcher");
-  for (const name of NAMES) {
-    await sender.messageSent({ id: `to ${name}`.slice(0, 100), to: { eid: name }, payload: { data: { for: name } } });
+  for (const [at, name] of NAMES.entries()) {
+    await sender.messageSent({ id: `message ${at}`, to: { eid: name }, payload: { data: { for: name } } });
   }
   for (const [at, name] of NAMES.entries()) {
     const got = devices[at];

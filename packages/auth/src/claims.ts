@@ -30,7 +30,8 @@ export function readClaims(payload: JsonObject, device: string | undefined, nowM
   const expiresAtMs = readTime(payload, "exp");
   if (expiresAtMs !== undefined && expiresAtMs <= nowMs) throw new AuthError("exp", "the token has expired");
   const notBeforeMs = readTime(payload, "nbf");
-  if (notBeforeMs !== undefined && notBeforeMs > nowMs + skewMs) throw new AuthError("nbf", "the token is not valid yet");
+  if (notBeforeMs !== undefined && notBeforeMs > nowMs + skewMs)
+    throw new AuthError("nbf", "the token is not valid yet");
   const issuedAtMs = readTime(payload, "iat");
   if (issuedAtMs !== undefined && issuedAtMs > nowMs + skewMs) throw new AuthError("iat", "lies in the future");
   return {
@@ -38,7 +39,11 @@ export function readClaims(payload: JsonObject, device: string | undefined, nowM
     device: readDevice(payload, device),
     jti: readText(payload, "jti"),
     expiresAtMs,
-    scopes: new Set(readText(payload, "scope")?.split(" ").filter((scope) => scope !== "")),
+    scopes: new Set(
+      readText(payload, "scope")
+        ?.split(" ")
+        .filter((scope) => scope !== ""),
+    ),
     name: readText(payload, "name") || undefined,
   };
 }

@@ -31,10 +31,12 @@ function readPart(part: string, base64: string): JsonObject {
     if (error instanceof AuthError) throw error;
     throw new AuthError("token", `its ${part} is not JSON in UTF-8`, error);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new AuthError("token", `its ${part} is not a JSON object`);
-  }
-  return value as JsonObject;
+  if (!isJsonObject(value)) throw new AuthError("token", `its ${part} is not a JSON object`);
+  return value;
+}
+
+function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function refuseLoneSurrogates(key: string, value: unknown): unknown {

@@ -25,7 +25,10 @@ export interface Verifier {
  * @param options.nowMs the clock, Unix epoch milliseconds; default Date.now
  * @throws RangeError when the secret is too short
  */
-export function createVerifier(options: { readonly secret: string | Uint8Array; readonly nowMs?: () => number }): Verifier {
+export function createVerifier(options: {
+  readonly secret: string | Uint8Array;
+  readonly nowMs?: () => number;
+}): Verifier {
   // As a key object it is imported once, not at each token.
   const key = createSecretKey(secretBytes(options.secret));
   const nowMs = options.nowMs ?? Date.now;

@@ -1,14 +1,10 @@
 /** Typed listeners, one value per event. */
 export class Emitter<Events extends object> {
-  readonly #handlers = new Map<keyof Events, Set<(value: never) => void>>();
+  readonly #handlers: { [Name in keyof Events]?: Set<(value: Events[Name]) => void> } = {};
 
   /** Adds a handler; the answer removes it. */
   on<Name extends keyof Events>(name: Name, handler: (value: Events[Name]) => void): () => void {
-    let handlers = this.#handlers.get(name);
-    if (handlers === undefined) {
-      handlers = new Set();
-      this.#handlers.set(name, handlers);
-    }
+    const handlers = (this.#handlers[name] ??= new Set());
     // A wrapper of its own, so that the same function can be added twice and removed once.
     const entry = (value: Events[Name]): void => handler(value);
     handlers.add(entry);
@@ -16,14 +12,14 @@ export class Emitter<Events extends object> {
   }
 
   has(name: keyof Events): boolean {
-    return (this.#handlers.get(name)?.size ?? 0) > 0;
+    return (this.#handlers[name]?.size ?? 0) > 0;
   }
 
   /** Calls the handlers in the order they came. One that throws stops nobody; its error is reported as uncaught. */
   emit<Name extends keyof Events>(name: Name, value: Events[Name]): void {
-    for (const handler of this.#handlers.get(name) ?? []) {
+    for (const handler of this.#handlers[name] ?? []) {
       try {
-        (handler as (value: Events[Name]) => void)(value);
+        handler(value);
       } catch (error) {
         queueMicrotask(() => {
           throw error;

@@ -2,19 +2,11 @@ import { SignalStatus, type Stanza } from "@bimip/protocol";
 
 /** Index of a stanza in the user's own log; 0 for what is not stored there. */
 export function logIndexOf(stanza: Stanza): bigint {
-  switch (stanza.kind) {
-    case "message":
-    case "pushNotification":
-      return stanza.value.monotonicId;
-    case "signal": {
-      const { status, logId } = stanza.value;
-      return status === SignalStatus.SENT || status === SignalStatus.RESUME ? 0n : logId;
-    }
-    case "event":
-      return stanza.value.logId;
-    default:
-      return 0n;
-  }
+  if (stanza.kind === "message" || stanza.kind === "pushNotification") return stanza.value.monotonicId;
+  if (stanza.kind === "event") return stanza.value.logId;
+  if (stanza.kind !== "signal") return 0n;
+  const { status, logId } = stanza.value;
+  return status === SignalStatus.SENT || status === SignalStatus.RESUME ? 0n : logId;
 }
 
 /**

@@ -147,8 +147,10 @@ export class Outbox {
   #pump(): void {
     const transmit = this.#transmit;
     if (transmit === undefined) return;
-    while (this.#queueHead < this.#queue.length && this.#inFlight.size < this.#options.maxInFlight) {
-      const entry = this.#queue[this.#queueHead++] as Entry;
+    while (this.#inFlight.size < this.#options.maxInFlight) {
+      const entry = this.#queue[this.#queueHead];
+      if (entry === undefined) break;
+      this.#queueHead++;
       const hold = this.#holds.get(entry.eid);
       if (hold?.holding === true) {
         hold.waiting.push(entry);

@@ -31,6 +31,7 @@ export interface Socket {
 export interface SocketFactory {
   /** true: `open` sends `Authorization: Bearer`; false: the client authenticates by its first frame. */
   readonly sendsTokenInHeader: boolean;
+  /** Begins to connect; the handlers are called later, never from within. */
   open(url: string, token: string, handlers: SocketHandlers): Socket;
 }
 

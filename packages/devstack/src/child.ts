@@ -33,7 +33,7 @@ export interface ChildOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly logFile: string;
   /** Opens a channel for messages; each one received is handed over. */
-  onMessage?(message: unknown): void;
+  readonly onMessage?: (message: unknown) => void;
 }
 
 /** Starts a process in this process's group. A command that does not exist is an `exited` with its error. */

@@ -2,7 +2,7 @@ import { chmod, copyFile, mkdtemp, readdir, rename, rm } from "node:fs/promises"
 import { join } from "node:path";
 import { waitForLock } from "./file-lock.js";
 import { mkdirs } from "./files.js";
-import type { NatsBinary } from "./find-nats-server.js";
+import type { NatsBinary } from "./nats-binary.js";
 import { createAptSource } from "./sources/apt.js";
 import { createGoSource } from "./sources/go.js";
 import { createReleaseSource } from "./sources/release.js";
@@ -25,9 +25,9 @@ interface FetchOptions {
   readonly plan?: FetchPlan;
   /** What the places looked at before said. */
   readonly refusals: string[];
-  onProgress(line: string): void;
+  readonly onProgress: (line: string) => void;
   /** Looks into the cache once more: another process may have fetched one meanwhile. */
-  inCache(): Promise<NatsBinary | undefined>;
+  readonly inCache: () => Promise<NatsBinary | undefined>;
 }
 
 /**

@@ -26,8 +26,6 @@ export class LockedError extends Error {
 interface Holder {
   readonly pid: number;
   readonly startedAt: string;
-  /** Tells two locks of one process apart. */
-  readonly token: string;
 }
 
 /**
@@ -37,6 +35,7 @@ interface Holder {
  */
 export async function takeLock(path: string): Promise<FileLock> {
   const self = await identifyProcess(process.pid);
+  // The token tells two locks of one process apart.
   const mine = JSON.stringify({ pid: process.pid, startedAt: self?.startedAt ?? "", token: randomUUID() });
   const draft = `${path}.${process.pid}-${randomUUID()}`;
   // Linked into place in one piece, so that nobody ever reads a lock whose holder is not written yet.
@@ -96,8 +95,9 @@ async function removeIfStale(path: string): Promise<void> {
 function parseHolder(text: string): Holder | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    const isHolder = typeof value === "object" && value !== null && "pid" in value && "startedAt" in value;
-    return isHolder ? (value as Holder) : undefined;
+    if (typeof value !== "object" || value === null || !("pid" in value) || !("startedAt" in value)) return undefined;
+    const { pid, startedAt } = value;
+    return typeof pid === "number" && typeof startedAt === "string" ? { pid, startedAt } : undefined;
   } catch {
     return undefined;
   }

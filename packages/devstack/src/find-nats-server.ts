@@ -3,20 +3,12 @@ import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { exists } from "./files.js";
 import { fetchNatsServer, type FetchPlan } from "./fetch-nats-server.js";
+import type { NatsBinary } from "./nats-binary.js";
 import { compareVersions, MIN_NATS_VERSION, parseVersion, verifyNatsServer } from "./version.js";
-
-/** A nats-server that was run once to see its version, which is at least `MIN_NATS_VERSION`. */
-export interface NatsBinary {
-  /** Absolute path. */
-  readonly path: string;
-  readonly version: string;
-  /** Where it came from: `BIMIP_NATS_SERVER`, PATH, the cache, or one of the places it is fetched from. */
-  readonly source: "configured" | "path" | "cache" | "release" | "apt" | "go";
-}
 
 /** Where to look. */
 export interface FindOptions {
-  onProgress?(line: string): void;
+  readonly onProgress?: (line: string) => void;
   /** Default: this process's. Read: BIMIP_NATS_SERVER, PATH, XDG_CACHE_HOME; the sources get all of it. */
   readonly env?: NodeJS.ProcessEnv;
   /** Folder of fetched binaries. Default: `bimip` below XDG_CACHE_HOME or `~/.cache`. */

@@ -1,5 +1,6 @@
 export { type FetchPlan } from "./fetch-nats-server.js";
-export { findNatsServer, type FindOptions, type NatsBinary } from "./find-nats-server.js";
+export { findNatsServer, type FindOptions } from "./find-nats-server.js";
+export { type NatsBinary } from "./nats-binary.js";
 export { type NatsServerOptions } from "./nats-launcher.js";
 export { type NatsServerHandle, startNatsServer } from "./nats-server.js";
 export { type ServiceSpec } from "./service-spec.js";

@@ -13,7 +13,7 @@ export interface LeftOver {
   /** File that starts with the process id. */
   readonly pidFile: string;
   /** Whether the process that has this id now is what was started here. */
-  isOurs(running: ProcessIdentity): boolean;
+  readonly isOurs: (running: ProcessIdentity) => boolean;
 }
 
 /**

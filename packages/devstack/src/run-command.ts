@@ -17,7 +17,7 @@ export interface Command {
   /** Runs below everything else on the machine. Default false. */
   readonly background?: boolean;
   /** Called for each line of standard output and standard error. */
-  onLine?(line: string): void;
+  readonly onLine?: (line: string) => void;
 }
 
 /**

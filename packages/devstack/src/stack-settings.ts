@@ -21,7 +21,7 @@ export async function readStackSettings(
 ): Promise<StackSettings> {
   const config = loadConfig(["BIMIP_PORT", "BIMIP_HOST", "BIMIP_STOP_DEADLINE_MS"], env);
   // Given in the environment or not decides; their defaults are meant for a service on its own.
-  const natsUrl = given.natsUrl ?? (env["NATS_URL"] ? loadConfig(["NATS_URL"], env).NATS_URL.join(",") : undefined);
+  const natsUrl = given.natsUrl ?? (env["NATS_URL"] ? loadConfig(["NATS_URL"], env).NATS_URL : undefined);
   const secret = env["BIMIP_JWT_SECRET"] ? loadConfig(["BIMIP_JWT_SECRET"], env).BIMIP_JWT_SECRET : undefined;
   const host = given.host ?? config.BIMIP_HOST;
   const port = given.port ?? config.BIMIP_PORT;

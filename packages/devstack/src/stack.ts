@@ -30,7 +30,7 @@ export interface StackOptions {
   readonly gateways?: number;
   /** What runs instead of the four services; for tests of the stack itself. */
   readonly services?: readonly ServiceSpec[];
-  onEvent?(event: StackEvent): void;
+  readonly onEvent?: (event: StackEvent) => void;
 }
 
 /** A process of the stack; its id changes when it is started again. */
@@ -145,7 +145,7 @@ async function startNats(plan: {
   options: StackOptions;
   dataDir: DataDir;
   running: RunningSet;
-  onEvent(event: StackEvent): void;
+  readonly onEvent: (event: StackEvent) => void;
 }): Promise<string> {
   const { options, dataDir, running, onEvent } = plan;
   const onProgress = (line: string) => onEvent({ type: "progress", line });
@@ -181,7 +181,7 @@ function createRunningSet(stopDeadlineMs: number, dataDir: DataDir): RunningSet 
   const all: Supervisor[] = [];
   // A parent that dies of an error takes its children along; after a kill -9 the next start does.
   const endAll = () => {
-    for (const { kill } of all) void kill("SIGTERM");
+    for (const one of all) void one.kill("SIGTERM");
   };
   process.once("exit", endAll);
   const stopThose = async (deadlineMs: number, which: (name: string) => boolean) => {

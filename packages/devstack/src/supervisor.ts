@@ -17,8 +17,8 @@ export interface Run extends Child {
 export interface SupervisedProcess {
   readonly name: string;
   readonly logFile: string;
-  launch(): Promise<Run>;
-  onEvent(event: StackEvent): void;
+  readonly launch: () => Promise<Run>;
+  readonly onEvent: (event: StackEvent) => void;
 }
 
 /** Keeps one process running until it is stopped. */
@@ -44,7 +44,7 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
   const stopping = new AbortController();
   const backoff = createBackoff();
   let run: Run | undefined;
-  let isReady = false;
+  const state = { isReady: false };
   let failedStarts = 0;
   let failure = "";
   let stopDeadlineMs = 0;
@@ -62,18 +62,18 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
     if (stopping.signal.aborted) await run.stop(stopDeadlineMs);
     onEvent({ type: "started", name, pid, logFile });
     const end = exited.then(describeExit);
-    const state = await Promise.race([ready.then(() => "ready" as const, String), end]);
-    if (state === "ready") {
+    const outcome = await Promise.race([ready.then(() => "ready" as const, String), end]);
+    if (outcome === "ready") {
       failedStarts = 0;
-      isReady = true;
+      state.isReady = true;
       onEvent({ type: "ready", name, pid, tookMs: Math.round(performance.now() - startedMs) });
       changed();
     } else {
       await run.kill("SIGKILL");
     }
     const how = await end;
-    isReady = false;
-    if (state !== "ready") failedStarts++;
+    state.isReady = false;
+    if (outcome !== "ready") failedStarts++;
     if (!stopping.signal.aborted) onEvent({ type: "exited", name, pid, how });
     return how;
   };
@@ -105,7 +105,7 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
       return run?.pid ?? 0;
     },
     get isReady() {
-      return isReady;
+      return state.isReady;
     },
     async whenReady(deadlineMs) {
       const late = new AbortController();
@@ -114,7 +114,7 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
         changed();
       }, deadlineMs);
       try {
-        while (!isReady) {
+        while (!state.isReady) {
           if (stopping.signal.aborted) throw new Error(`${name} was stopped`);
           if (failedStarts >= MOST_FAILED_STARTS) throw unready(failure);
           if (late.signal.aborted) throw unready(`no word from it in ${deadlineMs / 1_000} s`);

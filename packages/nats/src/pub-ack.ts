@@ -18,7 +18,7 @@ const HOPELESS = new Set([
  * the good case: at 2 PubAcks a message it is on the hot path.
  */
 export function parsePubAck(data: Uint8Array): PubAck {
-  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).latin1Slice(0, data.byteLength);
+  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1");
   const at = text.indexOf(SEQ);
   if (at > 0 && !text.includes('"error"')) {
     const sequence = Number.parseInt(text.slice(at + SEQ.length), 10);

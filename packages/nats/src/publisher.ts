@@ -77,7 +77,11 @@ export class Publisher {
     this.#deadlineMs = options.deadlineMs ?? 12_000;
     this.#ackWaitMs = options.ackWaitMs ?? 2_500;
     this.#laneDepth = options.laneDepth ?? 1;
-    link.nc.subscribe(`${this.#inbox}.*`, { callback: (error, message) => error ?? this.#onReply(message) });
+    link.nc.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#onReply(message);
+      },
+    });
     this.#unlisten = link.onChange((up) => (up ? this.#resume() : this.#suspend()));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();

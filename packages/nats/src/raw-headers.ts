@@ -26,7 +26,7 @@ export function readEntryHeaders(message: Msg): EntryHeaders {
   if (raw._rdata === undefined || length === undefined) return fromHeaderMap(message);
   if (length <= 0) return { status: 0, sequence: 0, lastSequence: 0 };
   const bytes = raw._rdata;
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, length).latin1Slice(0, length);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, length).toString("latin1");
   // "NATS/1.0 503 …" carries a status, "NATS/1.0\r\n" none.
   const status = text.charCodeAt(8) === 32 ? Number.parseInt(text.slice(9, 12), 10) : 0;
   return { status, sequence: numberAfter(text, SEQUENCE), lastSequence: numberAfter(text, LAST_SEQUENCE) };

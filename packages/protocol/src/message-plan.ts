@@ -80,7 +80,7 @@ export function planOf(desc: DescMessage): MessagePlan {
   }
   for (const field of desc.fields) {
     const [kind, wireType] = fieldKind(field);
-    const inner = field.fieldKind === "message" || field.listKind === "message" ? field.message : undefined;
+    const inner = messageIn(field);
     plan.fields[field.number] = {
       kind,
       name: field.name,
@@ -91,6 +91,11 @@ export function planOf(desc: DescMessage): MessagePlan {
     };
   }
   return plan;
+}
+
+function messageIn(field: DescField): DescMessage | undefined {
+  if (field.fieldKind === "message") return field.message;
+  return field.fieldKind === "list" && field.listKind === "message" ? field.message : undefined;
 }
 
 function fieldKind(field: DescField): readonly [FieldPlanKind, number] {

@@ -1,5 +1,4 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Health } from "./health.js";
 import type { Metrics } from "./metrics.js";
 
@@ -65,13 +64,13 @@ export async function startAdminServer(options: {
       return { status: 500, contentType: plain, body: String(error) };
     }
   };
-  const server = createServer((request, response) => {
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
-    void answer(request.method ?? "GET", path).then(({ status, contentType, body }) => {
-      response.writeHead(status, { "content-type": contentType, "content-length": Buffer.byteLength(body) });
-      response.end(request.method === "HEAD" ? undefined : body);
-    });
-  });
+    const { status, contentType, body } = await answer(request.method ?? "GET", path);
+    response.writeHead(status, { "content-type": contentType, "content-length": Buffer.byteLength(body) });
+    response.end(request.method === "HEAD" ? undefined : body);
+  };
+  const server = createServer((request, response) => void respond(request, response));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, () => {
@@ -79,8 +78,10 @@ export async function startAdminServer(options: {
       resolve();
     });
   });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the administrative server has no TCP port");
   return {
-    port: (server.address() as AddressInfo).port,
+    port: address.port,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

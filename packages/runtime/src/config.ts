@@ -29,7 +29,10 @@ function readSetting(name: SettingName, env: Environment): Read {
   const parsed = row.parse.safeParse(source);
   if (parsed.success) return { ok: true, value: parsed.data };
   const expected = parsed.error.issues[0]?.message ?? `expected ${row.type}`;
-  return { ok: false, problem: row.secret ? `${name}: ${expected}` : `${name}: ${expected}, got ${JSON.stringify(source)}` };
+  return {
+    ok: false,
+    problem: row.secret ? `${name}: ${expected}` : `${name}: ${expected}, got ${JSON.stringify(source)}`,
+  };
 }
 
 function unknownVariables(env: Environment): string[] {
@@ -57,6 +60,7 @@ export function loadConfig<K extends SettingName>(
     else problems.push(read.problem);
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  // Each key of `names` was set from its own row just above, which the index type cannot express.
+  // Each key of `names` was set from its own row just above, which no type can follow.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return Object.freeze(values) as Readonly<Pick<Settings, K>>;
 }

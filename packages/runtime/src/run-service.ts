@@ -66,7 +66,7 @@ export async function runService(options: RunOptions): Promise<void> {
     service = await options.start({ logger, metrics, health, signal: stopping.signal });
     health.set("start", true);
   };
-  const started = startService();
+  let started: Promise<void> | undefined;
 
   const stopService = async (reason: string): Promise<void> => {
     if (stopping.signal.aborted) return;
@@ -79,7 +79,7 @@ export async function runService(options: RunOptions): Promise<void> {
     stopping.abort(new Error(`stopping: ${reason}`));
     try {
       // A start that gives up because of the signal has nothing to stop.
-      await started.catch(() => undefined);
+      await started?.catch(() => undefined);
       await service?.stop();
     } catch (error) {
       logger.error({ err: error }, "stop failed");
@@ -89,9 +89,12 @@ export async function runService(options: RunOptions): Promise<void> {
     logger.info("stopped");
     process.exit(0);
   };
+  // Before the start: a signal that came in between would end the process the hard way.
   stopOnRequest((reason) => void stopService(reason));
+  if (stopping.signal.aborted) return;
 
   try {
+    started = startService();
     await started;
   } catch (error) {
     if (stopping.signal.aborted) return;
@@ -113,7 +116,7 @@ function readConfig(name: string) {
   } catch (error) {
     const problems = error instanceof ConfigError ? error.problems : [];
     createLogger(name, "info").fatal({ problems }, `start failed: ${String(error)}`);
-    process.exit(1);
+    return process.exit(1);
   }
 }
 

@@ -45,7 +45,7 @@ export function whole(row: Common & { min: number; max: number; default: number;
 /** One of a fixed set of words. */
 export function choice<const T extends string>(row: Common & { of: readonly [T, ...T[]]; default: T }): Setting<T> {
   return {
-    parse: z.enum(row.of, `expected one of ${row.of.join(", ")}`) as unknown as z.ZodType<T, string>,
+    parse: z.string().pipe(z.enum(row.of, `expected one of ${row.of.join(", ")}`)),
     type: row.of.map((word) => `\`${word}\``).join(", "),
     default: row.default,
     defaultText: `\`${row.default}\``,

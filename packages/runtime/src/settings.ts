@@ -7,6 +7,8 @@ const port = { min: 0, max: 65_535 } as const;
 // 32 bytes is the least that HS256 may be keyed with (RFC 7518, 3.2).
 const minSecretBytes = 32;
 
+const replicaCounts = { "1": 1, "3": 3, "5": 5 } as const;
+
 /** `<host>-<pid>`, cut and cleaned so that it can be a token of a NATS subject. */
 function defaultNode(): string {
   const host = hostname().replaceAll(/[^A-Za-z0-9_-]/g, "-");
@@ -76,8 +78,8 @@ export const settings = {
   }),
   BIMIP_REPLICAS: text({
     parse: z
-      .enum(["1", "3", "5"], "expected one of 1, 3, 5")
-      .transform((value) => Number(value) as 1 | 3 | 5) as unknown as z.ZodType<1 | 3 | 5, string>,
+      .string()
+      .pipe(z.enum(["1", "3", "5"], "expected one of 1, 3, 5").transform((digit) => replicaCounts[digit])),
     type: "`1`, `3`, `5`",
     default: "1",
     doc: "Copies of every stream and bucket. 3 in production, on at least three NATS servers.",

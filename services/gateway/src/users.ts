@@ -24,8 +24,9 @@ export class Users {
   /** Resolves once live copies reach the session. A session of the same device is replaced. */
   async add(session: Session): Promise<void> {
     const user = this.#users.get(session.eid) ?? this.#subscribe(session.eid);
-    user.sessions.get(session.device)?.replace();
-    user.sessions.set(session.device, session);
+    const older = user.sessions.get(session.device);
+    user.sessions.set(session.device, session); // first: the older one's end must find it, and leave the user in place
+    older?.replace();
     await this.#link.nc.flush();
   }
 

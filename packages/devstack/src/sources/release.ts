@@ -70,7 +70,7 @@ async function download(url: string, signal: AbortSignal, answerDeadlineMs: numb
     const chunks: Uint8Array[] = [];
     for await (const chunk of response.body) {
       watch.asked(url);
-      chunks.push(chunk as Uint8Array);
+      chunks.push(chunk);
     }
     return Buffer.concat(chunks);
   } catch (error) {

@@ -5,7 +5,7 @@ export interface SourceContext {
   readonly env: NodeJS.ProcessEnv;
   /** Another source was faster, or the start was given up. */
   readonly signal: AbortSignal;
-  onProgress(line: string): void;
+  readonly onProgress: (line: string) => void;
 }
 
 /** One place that a nats-server binary can be fetched from, into a folder, without installing anything. */

@@ -1,5 +1,6 @@
 import uws, { type HttpRequest, type HttpResponse, type WebSocket } from "uWebSockets.js";
-import type { Health, Metrics } from "@bimip/runtime";
+import { STATUS_CODES } from "node:http";
+import { answerAdmin, type Health, type Metrics } from "@bimip/runtime";
 import type { Admission, ClientSocket, ConnectRequest, Door, SocketHandler, Transport } from "../ports.js";
 
 const SUBPROTOCOL = "bimip.v1";
@@ -7,6 +8,8 @@ const BEARER_PROTOCOL = "bearer.";
 /** What uWS's `send` answers; 0 = queued: it will arrive, but the peer is slow. */
 const SENT = 1;
 const DROPPED = 2;
+/** LIBUS_LISTEN_EXCLUSIVE_PORT: a second process on the port fails instead of sharing it. */
+const EXCLUSIVE_PORT = 1;
 
 export interface UwsOptions {
   readonly host: string;
@@ -133,7 +136,8 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
   });
   serveHttp(app, options);
   return new Promise((resolve, reject) => {
-    app.listen(options.host, options.port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (listening) => {
+    const listen: ListenWithOptions = app.listen.bind(app) as unknown as ListenWithOptions;
+    listen(options.host, options.port, EXCLUSIVE_PORT, (listening) => {
       if (!listening) return reject(new Error(`cannot listen on ${options.host}:${options.port} (BIMIP_HOST, BIMIP_PORT)`));
       resolve({
         port: uws.us_socket_local_port(listening),
@@ -143,6 +147,14 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
     });
   });
 }
+
+/** The form with host and options exists, though not in the published types. */
+type ListenWithOptions = (
+  host: string,
+  port: number,
+  options: number,
+  callback: (listening: uws.us_listen_socket | false) => void,
+) => void;
 
 /** Everything of the request is read before the first await: afterwards it is gone. */
 function upgrade(door: Door, response: HttpResponse, request: HttpRequest, context: Parameters<typeof response.upgrade>[4]): void {
@@ -163,14 +175,14 @@ function upgrade(door: Door, response: HttpResponse, request: HttpRequest, conte
         const data: UserData = { admission, handler: undefined, socket: undefined };
         response.upgrade<UserData>(data, key, accepted, extensions, context);
       } else {
-        response.writeStatus(`${admission.status} ${STATUS_TEXT[admission.status]}`);
+        response.writeStatus(`${admission.status} ${STATUS_CODES[admission.status] ?? ""}`);
         response.writeHeader("content-type", "text/plain; charset=utf-8").end(`${admission.message}\n`);
       }
     });
   })();
 }
 
-const STATUS_TEXT = { 401: "Unauthorized", 429: "Too Many Requests", 503: "Service Unavailable" } as const;
+const NOT_FOUND = { status: 404, contentType: "text/plain; charset=utf-8", body: "BIMIP speaks WebSocket on /v1/ws" };
 
 function readConnectRequest(request: HttpRequest, protocols: readonly string[]): ConnectRequest {
   const authorization = request.getHeader("authorization");
@@ -184,23 +196,17 @@ function readConnectRequest(request: HttpRequest, protocols: readonly string[]):
   };
 }
 
-function serveHttp(app: uws.TemplatedApp, { health, metrics }: UwsOptions): void {
-  app.get("/healthz", (response) => void response.end("ok\n"));
-  app.get("/readyz", (response) => {
-    const { ready } = health;
-    response.writeStatus(ready.ok ? "200 OK" : "503 Service Unavailable");
-    response.writeHeader("content-type", "application/json").end(`${JSON.stringify(ready)}\n`);
-  });
-  app.get("/metrics", (response) => {
+/** The administrative paths share the port; anything else is 404. */
+function serveHttp(app: uws.TemplatedApp, sources: { health: Health; metrics: Metrics }): void {
+  app.get("/*", (response, request) => {
     let aborted = false;
     response.onAborted(() => {
       aborted = true;
     });
-    void metrics.text().then((text) => {
-      if (!aborted) response.cork(() => response.writeHeader("content-type", metrics.contentType).end(text));
+    void answerAdmin(request.getUrl(), sources).then((answer) => {
+      if (aborted) return;
+      const { status, contentType, body } = answer ?? NOT_FOUND;
+      response.cork(() => response.writeStatus(`${status} ${STATUS_CODES[status] ?? ""}`).writeHeader("content-type", contentType).end(`${body}\n`));
     });
-  });
-  app.any("/*", (response) => {
-    response.writeStatus("404 Not Found").end("BIMIP speaks WebSocket on /v1/ws\n");
   });
 }

@@ -1,0 +1,172 @@
+import {
+  BimipError,
+  CloseCode,
+  decodeFrame,
+  encodeStanza,
+  ErrorCode,
+  SignalSchema,
+  SignalStatus,
+  SignalType,
+  type Stanza,
+  TokenAuthoritySchema,
+  TokenTask,
+  TokenType,
+} from "@bimip/protocol";
+import { create } from "@bufbuild/protobuf";
+import { Keepalive } from "./keepalive.js";
+import { randomId } from "./random-id.js";
+import { ABNORMAL_CLOSE, type Socket, type SocketClose, type SocketFactory } from "./socket.js";
+
+/** The server may send larger stanzas than it takes: pages of them. */
+const MAX_INCOMING_BYTES = 64 * 1024 * 1024;
+
+/** Why a connection ended. */
+export interface ConnectionEnd extends SocketClose {
+  /** What the server said in a stanza before it let us in, or why we gave up ourselves. */
+  readonly error?: BimipError;
+}
+
+export interface ConnectionHandlers {
+  /** Authenticated: the replay begins. */
+  readonly onAuthenticated: () => void;
+  /** Every stanza from then on. */
+  readonly onStanza: (stanza: Stanza) => void;
+  /** A frame that cannot be decoded; the connection goes on. */
+  readonly onBadFrame: (error: BimipError) => void;
+  /** Once; nothing is called after it. */
+  readonly onEnd: (end: ConnectionEnd) => void;
+}
+
+export interface ConnectionOptions extends ConnectionHandlers {
+  readonly sockets: SocketFactory;
+  readonly url: string;
+  readonly token: string;
+  /** How long opening and authenticating may take. */
+  readonly connectTimeoutMs: number;
+  readonly pingIntervalMs: number;
+}
+
+/**
+ * One connection, from opening the socket to its end: authentication, frames, and whether the peer still lives.
+ * The constructor throws where the platform cannot even try, such as for a token with a line break.
+ */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #state: "opening" | "authenticating" | "ready" | "ended" = "opening";
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #keepalive: Keepalive | undefined;
+  #error: BimipError | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#timer = setTimeout(
+      () => this.#giveUp(new BimipError(ErrorCode.TIMED_OUT, "the server did not answer in time")),
+      options.connectTimeoutMs,
+    );
+    try {
+      this.#socket = options.sockets.open(options.url, options.token, {
+        onOpen: () => this.#onOpen(),
+        onFrame: (bytes) => this.#onFrame(bytes),
+        onClose: (close) => this.#end(close),
+      });
+    } catch (error) {
+      clearTimeout(this.#timer);
+      throw error;
+    }
+  }
+
+  send(frame: Uint8Array): void {
+    this.#socket.send(frame);
+  }
+
+  /** Asks for what lies behind `index`; -1 = everything retained. */
+  resume(index: bigint): void {
+    const signal = create(SignalSchema, {
+      id: randomId(),
+      type: SignalType.REQUEST,
+      status: SignalStatus.RESUME,
+      monotonicId: index,
+      timestamp: BigInt(Date.now()),
+    });
+    this.send(encodeStanza("signal", signal));
+  }
+
+  /** Closes with the handshake; `onEnd` follows. A peer that does not answer it within the time-out is given up. */
+  close(timeoutMs: number): void {
+    if (this.#state === "ended") return;
+    this.#socket.close(CloseCode.NORMAL, "");
+    this.#closeTimer = setTimeout(() => this.#socket.terminate(), timeoutMs);
+  }
+
+  #end(close: SocketClose): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    clearTimeout(this.#timer);
+    clearTimeout(this.#closeTimer);
+    this.#keepalive?.stop();
+    this.#options.onEnd({ ...close, ...(this.#error !== undefined && { error: this.#error }) });
+  }
+
+  #giveUp(error: BimipError): void {
+    this.#error = error;
+    this.#socket.terminate();
+    this.#end({ code: ABNORMAL_CLOSE, reason: error.details });
+  }
+
+  #onOpen(): void {
+    if (this.#state !== "opening") return;
+    this.#keepalive = new Keepalive(
+      this.#options.pingIntervalMs,
+      (frame) => {
+        if (this.#state === "ready") this.send(frame);
+      },
+      () => this.#giveUp(new BimipError(ErrorCode.TIMED_OUT, "the server fell silent")),
+    );
+    if (this.#options.sockets.sendsTokenInHeader) return this.#ready();
+    this.#state = "authenticating";
+    const request = create(TokenAuthoritySchema, {
+      id: randomId(),
+      token: this.#options.token,
+      type: TokenType.REQUEST,
+      task: TokenTask.AUTHENTICATE,
+      timestamp: BigInt(Date.now()),
+    });
+    this.send(encodeStanza("tokenAuthority", request));
+  }
+
+  #ready(): void {
+    this.#state = "ready";
+    clearTimeout(this.#timer);
+    this.#options.onAuthenticated();
+  }
+
+  #onFrame(bytes: Uint8Array): void {
+    if (this.#state === "ended") return;
+    this.#keepalive?.heard();
+    let stanza: Stanza;
+    try {
+      stanza = decodeFrame(bytes, { maxStanzaBytes: MAX_INCOMING_BYTES }).stanza;
+    } catch (error) {
+      return this.#options.onBadFrame(BimipError.from(error));
+    }
+    if (stanza.kind === "error" && stanza.value.code === ErrorCode.NOT_AUTHENTICATED)
+      this.#error = toError(stanza.value);
+    if (this.#state === "ready") return this.#options.onStanza(stanza);
+    if (stanza.kind === "error") this.#error = toError(stanza.value);
+    const { kind, value } = stanza;
+    if (kind !== "tokenAuthority" || value.task !== TokenTask.AUTHENTICATE) return;
+    if (value.type === TokenType.RESULT) return this.#ready();
+    this.#error = new BimipError(ErrorCode.NOT_AUTHENTICATED, value.details || "the token was refused");
+  }
+}
+
+/** An ErrorMessage as the error it speaks of. */
+export function toError(message: { code: number; details: string; id: string }): BimipError {
+  return new BimipError(
+    message.code,
+    message.details || `error ${message.code}`,
+    message.id === "" ? {} : { id: message.id },
+  );
+}

@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { LockedError, takeLock, waitForLock } from "./file-lock.js";
+import { identifyProcess } from "./process-identity.js";
+
+let dir: string;
+let path: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "bimip-lock-"));
+  path = join(dir, "lock");
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+test("a held lock is refused with its holder, and free again after release", async () => {
+  const lock = await takeLock(path);
+  await expect(takeLock(path)).rejects.toThrow(LockedError);
+  await expect(takeLock(path)).rejects.toMatchObject({ pid: process.pid });
+  await lock.release();
+  await (await takeLock(path)).release();
+  expect(await readdir(dir)).toEqual([]);
+});
+
+test("the lock of a dead process, of a reused process id, and a broken file do not count", async () => {
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+  await once(child, "spawn");
+  const identity = await identifyProcess(child.pid ?? 0);
+  const holder = JSON.stringify({ pid: child.pid, startedAt: identity?.startedAt });
+  await writeFile(path, holder);
+  await expect(takeLock(path)).rejects.toMatchObject({ pid: child.pid });
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  await (await takeLock(path)).release();
+
+  for (const stale of [JSON.stringify({ pid: process.pid, startedAt: "another time" }), "", "{", "null"]) {
+    await writeFile(path, stale);
+    await (await takeLock(path)).release();
+  }
+  expect(await readdir(dir)).toEqual([]);
+});
+
+test("of many that find a stale lock one holds it at a time", async () => {
+  await writeFile(path, "stale");
+  let holders = 0;
+  let most = 0;
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const lock = await waitForLock(path, () => {});
+      most = Math.max(most, ++holders);
+      await readdir(dir);
+      holders--;
+      await lock.release();
+    }),
+  );
+  expect(most).toBe(1);
+});

@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { createLogger } from "./index.js";
+
+function capture(level: string) {
+  const lines: string[] = [];
+  const logger = createLogger("gateway", level, { write: (line: string) => void lines.push(line) });
+  return { logger, parsed: () => lines.map((line): unknown => JSON.parse(line)), text: () => lines.join("") };
+}
+
+test("a line is JSON with service, level as a word and the time", () => {
+  const { logger, parsed } = capture("info");
+  logger.debug("not written");
+  logger.info({ port: 4001 }, "listening");
+  expect(parsed()).toEqual([
+    { level: "info", time: expect.any(String), service: "gateway", pid: process.pid, port: 4001, msg: "listening" },
+  ]);
+});
+
+test("secrets are not written", () => {
+  const { logger, text } = capture("info");
+  logger.info({ token: "hunter2", request: { headers: { authorization: "Bearer hunter2" } } }, "one");
+  logger.info(
+    { config: { secret: "hunter2", BIMIP_JWT_SECRET: "hunter2" }, query: { access_token: "hunter2" } },
+    "two",
+  );
+  logger.child({ password: "hunter2" }).warn("three");
+  expect(text()).not.toContain("hunter2");
+  expect(text().split("\n")).toHaveLength(4);
+});
+
+test("errors keep their cause", () => {
+  const { logger, text } = capture("info");
+  logger.error({ err: new Error("outer", { cause: new Error("inner") }) }, "failed");
+  expect(text()).toContain("inner");
+});
