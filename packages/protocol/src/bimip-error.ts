@@ -14,8 +14,10 @@ export interface BimipErrorOptions {
 export class BimipError extends Error {
   override readonly name = "BimipError";
   readonly code: number;
-  readonly field?: string;
-  readonly id?: string;
+  /** Path of the field at fault. */
+  declare readonly field?: string;
+  /** Id of the stanza that failed. */
+  declare readonly id?: string;
 
   constructor(code: number, details: string, options: BimipErrorOptions = {}) {
     super(details, options.cause === undefined ? undefined : { cause: options.cause });

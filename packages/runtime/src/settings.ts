@@ -49,7 +49,7 @@ export const settings = {
     parse: z.string(),
     type: "directory",
     default: ".bimip",
-    doc: "Where the development profile keeps the log, the secret and what it downloaded.",
+    doc: "Where the development profile keeps NATS's files, the secret and the logs of its processes.",
   }),
   NATS_URL: text({
     parse: z.string().regex(natsUrls, "expected nats:// or tls:// addresses, separated by commas"),
@@ -74,7 +74,7 @@ export const settings = {
     min: 1,
     max: 256,
     default: 4,
-    doc: "Streams that the users' logs are spread over. Chosen at the first start and kept in the META bucket; a service configured otherwise refuses to start.",
+    doc: "Streams that the users' logs are spread over. Chosen at the first start and kept in the bucket BIMIP_META; storage refuses to start with another number.",
   }),
   BIMIP_REPLICAS: text({
     parse: z

@@ -21,6 +21,9 @@ import { HANDLERS } from "./handlers/index.js";
 import type { Admission, ClientSocket, SocketHandler } from "./ports.js";
 import { Session } from "./session.js";
 
+/** A client that authenticates by its first frame may go on at once; the check takes well under a millisecond. */
+const MAX_EARLY_FRAMES = 256;
+
 /** One socket, from its opening on: at first perhaps a stranger, then a session. */
 export class Connection implements SocketHandler {
   readonly #gateway: Gateway;
@@ -28,7 +31,8 @@ export class Connection implements SocketHandler {
   readonly #admission: Admission & { ok: true };
   #session: Session | undefined;
   #authTimer: NodeJS.Timeout | undefined;
-  #authenticating = false;
+  /** Frames that came while the first frame's token is being checked; undefined when none is. */
+  #early: Uint8Array[] | undefined;
   #closed = false;
 
   constructor(gateway: Gateway, socket: ClientSocket, admission: Admission & { ok: true }) {
@@ -41,6 +45,11 @@ export class Connection implements SocketHandler {
   }
 
   onFrame(bytes: Uint8Array): void {
+    if (this.#early === undefined) return this.#take(bytes);
+    if (this.#early.push(bytes) > MAX_EARLY_FRAMES) this.#refuse(ErrorCode.TOO_FAST, "too many frames before the token was checked");
+  }
+
+  #take(bytes: Uint8Array): void {
     let frame: Frame;
     try {
       frame = decodeFrame(bytes, { maxStanzaBytes: this.#gateway.limits.maxStanzaBytes });
@@ -93,11 +102,10 @@ export class Connection implements SocketHandler {
 
   /** First frame of a connection without a token: TokenAuthority AUTHENTICATE. */
   #authenticate(stanza: Stanza): void {
-    if (this.#authenticating) return;
     if (stanza.kind !== "tokenAuthority" || stanza.value.task !== TokenTask.AUTHENTICATE) {
       return this.#refuse(ErrorCode.NOT_AUTHENTICATED, "the first stanza must be TokenAuthority with task 4 AUTHENTICATE");
     }
-    this.#authenticating = true;
+    this.#early = [];
     const { token, id } = stanza.value;
     const { device } = this.#admission.request;
     void this.#gateway.verifier.verify(token, device === undefined ? {} : { device }).then(
@@ -106,6 +114,9 @@ export class Connection implements SocketHandler {
         if (this.#closed) return;
         this.#socket.send(encodeStanza("tokenAuthority", authenticated(claims, this.#gateway.node, id)));
         this.#begin(claims);
+        const early = this.#early ?? [];
+        this.#early = undefined;
+        for (const bytes of early) this.#take(bytes);
       },
       (error: unknown) => this.#refuse(ErrorCode.NOT_AUTHENTICATED, error instanceof Error ? error.message : "bad token", id),
     );

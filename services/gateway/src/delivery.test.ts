@@ -128,6 +128,6 @@ test("whatever is lost on the way, whatever the order of events: everything once
       }
       expect(resumes()).toHaveLength(1);
     }),
-    { numRuns: 50 },
+    { numRuns: 300 },
   );
 }, 60_000);

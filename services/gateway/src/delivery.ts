@@ -50,28 +50,31 @@ export class Delivery {
   /** Last index that this device was told: previous_id of the next. */
   #told = 0;
   #mode: "idle" | "catchUp" | "live" | "closed" = "idle";
-  #reading = false;
+  /** The one loop that reads pages now; a new start leaves the older one behind. */
+  #loop: symbol | undefined;
   #ahead: LiveEntry[] = [];
   #liveHead = 0;
-  /** Reaching the head that the log had at connect or RESUME is still to be announced. */
-  #announcePending = false;
+  /** Reaching the head that the log had at connect or RESUME is still to be announced, with this id. */
+  #announcement: string | undefined;
   #withOwn = false;
-  /** Grows with every new start, so that a page read for an older one is dropped. */
-  #run = 0;
 
   constructor(options: DeliveryOptions) {
     this.#o = options;
   }
 
-  /** Hands over what lies behind `after`, announces the head by RESUME, goes live. `withOwn`: also what this device sent. */
-  start(after: number, reason: CatchUpReason, withOwn = false): void {
+  /**
+   * Hands over what lies behind `after`, announces the head by RESUME, goes live.
+   *
+   * @param options.withOwn also what this device sent itself; default false
+   * @param options.id id of the RESUME that asked
+   */
+  start(after: number, reason: CatchUpReason, options: { withOwn?: boolean; id?: string } = {}): void {
     if (this.#mode === "closed") return;
     this.#position = after;
     this.#told = after;
-    this.#withOwn = withOwn;
-    this.#announcePending = true;
-    this.#run++;
-    this.#reading = false;
+    this.#withOwn = options.withOwn ?? false;
+    this.#announcement = options.id ?? "";
+    this.#loop = undefined;
     this.#toCatchUp(reason);
   }
 
@@ -114,16 +117,14 @@ export class Delivery {
   }
 
   #read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    const run = this.#run;
-    void this.#readPages(run).finally(() => {
-      if (run === this.#run) this.#reading = false;
-    });
+    if (this.#loop !== undefined || this.#o.socket.congested) return; // drain comes back here
+    const loop = Symbol("loop");
+    this.#loop = loop;
+    void this.#readPages(loop);
   }
 
-  async #readPages(run: number): Promise<void> {
-    const current = (): boolean => run === this.#run && this.#mode === "catchUp";
+  async #readPages(loop: symbol): Promise<void> {
+    const current = (): boolean => loop === this.#loop && this.#mode === "catchUp";
     let target: number | undefined;
     while (current()) {
       try {
@@ -169,29 +170,32 @@ export class Delivery {
 
   /** Slow sockets cost no memory: live copies are not kept, the log is the buffer. Goes on at drain. */
   #pause(): void {
+    this.#loop = undefined;
     this.#ahead = [];
   }
 
   /** The pages reached the target: go live if what came meanwhile joins on. */
   #meetLive(): boolean {
-    if (this.#announcePending) this.#announce();
+    if (this.#announcement !== undefined) this.#announce(this.#announcement);
     const ahead = this.#ahead.filter((entry) => entry.index > this.#position);
     this.#ahead = [];
     const first = ahead[0];
     if (first === undefined ? this.#liveHead > this.#position : !follows(first, this.#position)) return false;
     this.#mode = "live";
+    this.#loop = undefined; // before what follows: it may have to start the next one
     this.#o.metrics.catchUp.dec();
     for (const entry of ahead) this.onLive(entry, (live, previousId) => withIndexes(live.bytes, live.index, previousId));
     return true;
   }
 
-  #announce(): void {
-    this.#announcePending = false;
+  #announce(id: string): void {
+    this.#announcement = undefined;
     this.#withOwn = false;
     this.#o.socket.send(
       encodeStanza(
         "signal",
         create(SignalSchema, {
+          id,
           type: SignalType.RESPONSE,
           status: SignalStatus.RESUME,
           monotonicId: BigInt(this.#position),

@@ -1,7 +1,8 @@
-import uws, { type HttpRequest, type HttpResponse, type WebSocket } from "uWebSockets.js";
+import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, WebSocket } from "uWebSockets.js";
 import { STATUS_CODES } from "node:http";
 import { answerAdmin, type Health, type Metrics } from "@bimip/runtime";
 import type { Admission, ClientSocket, ConnectRequest, Door, SocketHandler, Transport } from "../ports.js";
+import { loadUws } from "./load-uws.js";
 
 const SUBPROTOCOL = "bimip.v1";
 const BEARER_PROTOCOL = "bearer.";
@@ -107,6 +108,7 @@ class UwsSocket implements ClientSocket {
 
 /** Listens for WebSockets on /v1/ws, and answers /healthz, /readyz, /metrics. Rejects when the port is taken. */
 export async function listenUws(options: UwsOptions, door: Door): Promise<Transport> {
+  const uws = await loadUws();
   const app = uws.App();
   app.ws<UserData>("/v1/ws", {
     maxPayloadLength: options.maxFrameBytes,
@@ -153,7 +155,7 @@ type ListenWithOptions = (
   host: string,
   port: number,
   options: number,
-  callback: (listening: uws.us_listen_socket | false) => void,
+  callback: (listening: us_listen_socket | false) => void,
 ) => void;
 
 /** Everything of the request is read before the first await: afterwards it is gone. */
@@ -182,6 +184,7 @@ function upgrade(door: Door, response: HttpResponse, request: HttpRequest, conte
   })();
 }
 
+const FAILED = { status: 500, contentType: "text/plain; charset=utf-8", body: "internal error" };
 const NOT_FOUND = { status: 404, contentType: "text/plain; charset=utf-8", body: "BIMIP speaks WebSocket on /v1/ws" };
 
 function readConnectRequest(request: HttpRequest, protocols: readonly string[]): ConnectRequest {
@@ -197,13 +200,14 @@ function readConnectRequest(request: HttpRequest, protocols: readonly string[]):
 }
 
 /** The administrative paths share the port; anything else is 404. */
-function serveHttp(app: uws.TemplatedApp, sources: { health: Health; metrics: Metrics }): void {
+function serveHttp(app: TemplatedApp, sources: { health: Health; metrics: Metrics }): void {
   app.get("/*", (response, request) => {
     let aborted = false;
     response.onAborted(() => {
       aborted = true;
     });
-    void answerAdmin(request.getUrl(), sources).then((answer) => {
+    const answering = answerAdmin(request.getUrl(), sources).catch(() => FAILED);
+    void answering.then((answer) => {
       if (aborted) return;
       const { status, contentType, body } = answer ?? NOT_FOUND;
       response.cork(() => response.writeStatus(`${status} ${STATUS_CODES[status] ?? ""}`).writeHeader("content-type", contentType).end(`${body}\n`));

@@ -17,12 +17,12 @@ export async function handleSignal(gateway: Gateway, session: Session, signal: S
   if (monotonicId === 0n) {
     return session.fail(new BimipError(ErrorCode.NOT_BUILT, "signal.monotonic_id: 0 (the stored cursor) is not built yet", { id }));
   }
-  if (monotonicId === EVERYTHING) return session.delivery.start(0, "resume", true);
+  if (monotonicId === EVERYTHING) return session.delivery.start(0, "resume", { withOwn: true, id });
   const head = await gateway.reader.head(session.eid);
   if (monotonicId > BigInt(head)) {
     const details = `monotonic_id ${monotonicId} lies beyond the head of the log, ${head}`;
     const answer = create(SignalSchema, { ...signal, type: SignalType.ERROR, details, timestamp: BigInt(Date.now()) });
     return session.send(encodeStanza("signal", answer));
   }
-  session.delivery.start(Number(monotonicId), "resume");
+  session.delivery.start(Number(monotonicId), "resume", { id });
 }
