@@ -20,7 +20,9 @@ for (const [name, command, args] of steps) {
   const started = Date.now();
   process.stdout.write(`\n== ${name}: ${command} ${args.join(" ")}\n`);
   const { status } = spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });
-  process.stdout.write(`== ${name}: ${status === 0 ? "ok" : "FAILED"} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
+  process.stdout.write(
+    `== ${name}: ${status === 0 ? "ok" : "FAILED"} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`,
+  );
   if (status !== 0) failed++;
 }
 

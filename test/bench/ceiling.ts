@@ -6,7 +6,10 @@ import { connectNats } from "@bimip/nats";
  * What one connection can draw from this nats-server: acknowledged JetStream publishes per second, with republish and
  * one subscriber that counts them, `inFlight` unacknowledged at a time.
  */
-export async function measureCeiling(natsUrl: string, options: { inFlight: number; payloadBytes: number; subjects: number; seconds: number }): Promise<number> {
+export async function measureCeiling(
+  natsUrl: string,
+  options: { inFlight: number; payloadBytes: number; subjects: number; seconds: number },
+): Promise<number> {
   const publisher = await connectNats({ servers: natsUrl, name: "bench ceiling publisher" });
   const subscriber = await connectNats({ servers: natsUrl, name: "bench ceiling subscriber" });
   const jsm = await jetstreamManager(publisher.nc);

@@ -57,7 +57,11 @@ async function idle(order: IdleOrder): Promise<void> {
   const batch = 100;
   for (let at = 0; at < order.tokens.length; at += batch) {
     // several source addresses: one has some 28,000 ports, less what waits in TIME_WAIT
-    await Promise.all(order.tokens.slice(at, at + batch).map((token, n) => LiteSocket.open(order.port, token, "", `127.0.0.${2 + (n % 8)}`)));
+    await Promise.all(
+      order.tokens
+        .slice(at, at + batch)
+        .map((token, n) => LiteSocket.open(order.port, token, "", `127.0.0.${2 + (n % 8)}`)),
+    );
   }
 }
 

@@ -62,11 +62,19 @@ async function main(): Promise<void> {
   }
 }
 
-async function measureRound(stack: Stack, { pairs, window, round }: { pairs: number; window: number; round: number }): Promise<Run> {
+async function measureRound(
+  stack: Stack,
+  { pairs, window, round }: { pairs: number; window: number; round: number },
+): Promise<Run> {
   const label = `round ${round}, window ${window}`;
   const payloadBytes = Number(args.payload);
   say(`${label}: ceiling …`);
-  const ceiling = await measureCeiling(stack.natsUrl, { inFlight: pairs * window, payloadBytes, subjects: pairs, seconds: 3 });
+  const ceiling = await measureCeiling(stack.natsUrl, {
+    inFlight: pairs * window,
+    payloadBytes,
+    subjects: pairs,
+    seconds: 3,
+  });
   say(`${label}: ceiling ${ceiling.toFixed(0)}/s; load …`);
   const order: LoadOrder = {
     port: Number(new URL(stack.httpUrl).port),
@@ -86,24 +94,33 @@ async function measureRound(stack: Stack, { pairs, window, round }: { pairs: num
   const spent: Record<string, number> = {};
   const generator = startGenerator();
   const result = await new Promise<LoadResult>((resolve, reject) => {
-    generator.on("message", (message: { measuring?: true; measured?: true; progress?: number; result?: LoadResult; error?: string }) => {
-      if (message.measuring) for (const { name, pid } of stack.processes()) before.set(name, cpuMicros(pid));
-      if (message.measured) for (const { name, pid } of stack.processes()) spent[name] = cpuMicros(pid) - (before.get(name) ?? 0);
-      if (message.progress !== undefined) say(`${label}: ${message.progress} delivered`);
-      if (message.error !== undefined) reject(new Error(message.error));
-      if (message.result) resolve(message.result);
-    });
+    generator.on(
+      "message",
+      (message: { measuring?: true; measured?: true; progress?: number; result?: LoadResult; error?: string }) => {
+        if (message.measuring) for (const { name, pid } of stack.processes()) before.set(name, cpuMicros(pid));
+        if (message.measured)
+          for (const { name, pid } of stack.processes()) spent[name] = cpuMicros(pid) - (before.get(name) ?? 0);
+        if (message.progress !== undefined) say(`${label}: ${message.progress} delivered`);
+        if (message.error !== undefined) reject(new Error(message.error));
+        if (message.result) resolve(message.result);
+      },
+    );
     generator.once("exit", (code) => reject(new Error(`generator exited with ${code}`)));
     generator.send({ load: order });
   });
   generator.removeAllListeners("exit");
   generator.kill();
-  const cpuPerMessage = Object.fromEntries(Object.entries(spent).map(([name, micros]) => [name, micros / result.delivered]));
+  const cpuPerMessage = Object.fromEntries(
+    Object.entries(spent).map(([name, micros]) => [name, micros / result.delivered]),
+  );
   return { ...result, window, cpuPerMessage, ceiling };
 }
 
 /** Memory of the gateway per connection that does nothing, after a warm-up of a tenth of them. */
-async function measureIdle(stack: Stack, connections: number): Promise<{ connections: number; bytesPerConnection: number; connectSeconds: number }> {
+async function measureIdle(
+  stack: Stack,
+  connections: number,
+): Promise<{ connections: number; bytesPerConnection: number; connectSeconds: number }> {
   say(`idle: ${connections} connections …`);
   const port = Number(new URL(stack.httpUrl).port);
   const gateway = stack.processes().find(({ name }) => name.startsWith("gateway"));
@@ -113,7 +130,9 @@ async function measureIdle(stack: Stack, connections: number): Promise<{ connect
   const started = performance.now();
   const generator = startGenerator();
   await new Promise<void>((resolve, reject) => {
-    generator.on("message", (message: { idle?: true; error?: string }) => (message.error ? reject(new Error(message.error)) : resolve()));
+    generator.on("message", (message: { idle?: true; error?: string }) =>
+      message.error ? reject(new Error(message.error)) : resolve(),
+    );
     generator.once("exit", (code) => reject(new Error(`generator exited with ${code}`)));
     generator.send({ idle: { port, tokens } satisfies IdleOrder });
   });
@@ -138,7 +157,11 @@ function median(values: number[]): number {
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
 }
 
-function report(runs: readonly Run[], windows: readonly number[], idle: Awaited<ReturnType<typeof measureIdle>> | undefined): void {
+function report(
+  runs: readonly Run[],
+  windows: readonly number[],
+  idle: Awaited<ReturnType<typeof measureIdle>> | undefined,
+): void {
   const summary = windows.map((window) => {
     const of = runs.filter((run) => run.window === window);
     const middle = (pick: (run: Run) => number): number => median(of.map(pick));
@@ -150,7 +173,11 @@ function report(runs: readonly Run[], windows: readonly number[], idle: Awaited<
       deliveredPerSecond: middle((run) => run.delivered / run.seconds),
       ceilingPerSecond: middle((run) => run.ceiling),
       shareOfCeiling: middle((run) => run.delivered / run.seconds / run.ceiling),
-      endToEndMs: { p50: middle((r) => r.endToEndMs.p50), p95: middle((r) => r.endToEndMs.p95), p99: middle((r) => r.endToEndMs.p99) },
+      endToEndMs: {
+        p50: middle((r) => r.endToEndMs.p50),
+        p95: middle((r) => r.endToEndMs.p95),
+        p99: middle((r) => r.endToEndMs.p99),
+      },
       sentMs: { p50: middle((r) => r.sentMs.p50), p95: middle((r) => r.sentMs.p95), p99: middle((r) => r.sentMs.p99) },
       cpuMicrosPerMessage: {
         ...Object.fromEntries(names.map((name) => [name, middle((run) => run.cpuPerMessage[name] ?? 0)])),
@@ -163,7 +190,8 @@ function report(runs: readonly Run[], windows: readonly number[], idle: Awaited<
       errors: of.reduce((sum, run) => sum + run.errors, 0),
     };
   });
-  const ms = (p: { p50: number; p95: number; p99: number }): string => [p.p50, p.p95, p.p99].map((v) => v.toFixed(1)).join(" / ");
+  const ms = (p: { p50: number; p95: number; p99: number }): string =>
+    [p.p50, p.p95, p.p99].map((v) => v.toFixed(1)).join(" / ");
   for (const row of summary) {
     const cpu = Object.entries(row.cpuMicrosPerMessage).map(([name, micros]) => `${name} ${micros.toFixed(1)}`);
     process.stdout.write(

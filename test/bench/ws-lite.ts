@@ -83,7 +83,8 @@ export class LiteSocket {
       if (data.length - at < head + length) break;
       const payload = data.subarray(at + head, at + head + length);
       if (opcode === 2) this.onFrame(payload);
-      else if (opcode === 9) this.#socket.write(Buffer.concat([Buffer.from([0x8a, 0x80 | length, 0, 0, 0, 0]), payload]));
+      else if (opcode === 9)
+        this.#socket.write(Buffer.concat([Buffer.from([0x8a, 0x80 | length, 0, 0, 0, 0]), payload]));
       at += head + length;
     }
     this.#rest = data.subarray(at);

@@ -31,42 +31,45 @@ async function connect(eid: string, device: string): Promise<BimipClient> {
   return client;
 }
 
-test.each(["gateway", "router", "nats-server"])("kill -9 of %s amid traffic: what was confirmed is delivered, once, in order", async (name) => {
-  const [from, to] = [`${name}-a@x`, `${name}-b@x`];
-  const [phone, laptop, bob, other] = await Promise.all([
-    connect(from, "phone"),
-    connect(from, "laptop"),
-    connect(to, "phone"),
-    connect(to, "laptop"),
-  ]);
-  const got = new Map<BimipClient, string[]>();
-  for (const client of [laptop, bob, other]) {
-    const ids: string[] = [];
-    got.set(client, ids);
-    client.on("message", (message) => ids.push(message.id));
-  }
-  const total = 3_000;
-  const confirmed: string[] = [];
-  const sends: Promise<unknown>[] = [];
-  let killed = false;
-  for (let n = 0; n < total; n++) {
-    const id = `m${n}`;
-    sends.push(phone.send({ to, text: id, id }).then(() => confirmed.push(id)));
-    if (n % 50 === 49) await eventually("room", () => sends.length - confirmed.length < 200, 60_000);
-    if (n === 1_000) {
-      killed = true;
-      const victim = stack.process(name);
-      const before = victim.pid;
-      victim.kill("SIGKILL");
-      void eventually("another pid", () => stack.process(name).pid !== before);
+test.each(["gateway", "router", "nats-server"])(
+  "kill -9 of %s amid traffic: what was confirmed is delivered, once, in order",
+  async (name) => {
+    const [from, to] = [`${name}-a@x`, `${name}-b@x`];
+    const [phone, laptop, bob, other] = await Promise.all([
+      connect(from, "phone"),
+      connect(from, "laptop"),
+      connect(to, "phone"),
+      connect(to, "laptop"),
+    ]);
+    const got = new Map<BimipClient, string[]>();
+    for (const client of [laptop, bob, other]) {
+      const ids: string[] = [];
+      got.set(client, ids);
+      client.on("message", (message) => ids.push(message.id));
     }
-  }
-  expect(killed).toBe(true);
-  await Promise.all(sends);
-  expect(confirmed).toHaveLength(total);
-  const expected = Array.from({ length: total }, (_, n) => `m${n}`);
-  for (const [, ids] of got) {
-    await eventually("all delivered", () => ids.length >= total, 60_000);
-    expect(ids).toEqual(expected);
-  }
-});
+    const total = 3_000;
+    const confirmed: string[] = [];
+    const sends: Promise<unknown>[] = [];
+    let killed = false;
+    for (let n = 0; n < total; n++) {
+      const id = `m${n}`;
+      sends.push(phone.send({ to, text: id, id }).then(() => confirmed.push(id)));
+      if (n % 50 === 49) await eventually("room", () => sends.length - confirmed.length < 200, 60_000);
+      if (n === 1_000) {
+        killed = true;
+        const victim = stack.process(name);
+        const before = victim.pid;
+        victim.kill("SIGKILL");
+        void eventually("another pid", () => stack.process(name).pid !== before);
+      }
+    }
+    expect(killed).toBe(true);
+    await Promise.all(sends);
+    expect(confirmed).toHaveLength(total);
+    const expected = Array.from({ length: total }, (_, n) => `m${n}`);
+    for (const [, ids] of got) {
+      await eventually("all delivered", () => ids.length >= total, 60_000);
+      expect(ids).toEqual(expected);
+    }
+  },
+);

@@ -14,10 +14,18 @@ afterAll(() => system.stop());
 
 let devices = 0;
 const connect = () => system.device("errors@x", `device${devices++}`);
-const good = create(MessageSchema, { id: "good", to: { eid: "friend@x" }, type: "text", payload: { data: { text: "hi" } } });
+const good = create(MessageSchema, {
+  id: "good",
+  to: { eid: "friend@x" },
+  type: "text",
+  payload: { data: { text: "hi" } },
+});
 
 function withBadUtf8(): Uint8Array {
-  const bytes = encodeStanza("message", create(MessageSchema, { id: "good", to: { eid: "friend@x" }, payload: { data: { text: "XYZ" } } }));
+  const bytes = encodeStanza(
+    "message",
+    create(MessageSchema, { id: "good", to: { eid: "friend@x" }, payload: { data: { text: "XYZ" } } }),
+  );
   const at = Buffer.from(bytes).indexOf("XYZ");
   bytes.set([0xff, 0xc0, 0x80], at);
   return bytes;
@@ -29,11 +37,26 @@ test.each<[string, Uint8Array | string, number, RegExp]>([
   ["an empty frame", new Uint8Array(0), 400, /payload/],
   ["a stanza without a payload", Uint8Array.from([0x08, 0x06]), 400, /payload/],
   ["invalid UTF-8", withBadUtf8(), 400, /UTF-8/i],
-  ["a stanza over 64 KiB", encodeStanza("message", create(MessageSchema, { ...good, type: "x".repeat(70_000) })), 413, /65536|64 KiB/],
+  [
+    "a stanza over 64 KiB",
+    encodeStanza("message", create(MessageSchema, { ...good, type: "x".repeat(70_000) })),
+    413,
+    /65536|64 KiB/,
+  ],
   ["a message without an id", encodeStanza("message", create(MessageSchema, { ...good, id: "" })), 422, /message\.id/],
   ["a message without a recipient", encodeStanza("message", create(MessageSchema, { id: "good" })), 422, /message\.to/],
-  ["a message to nobody", encodeStanza("message", create(MessageSchema, { id: "good", to: {} })), 422, /message\.to\.eid/],
-  ["another's EID in from", encodeStanza("message", create(MessageSchema, { id: "good", to: { eid: "friend@x" }, from: { eid: "other@x" } })), 403, /from\.eid/],
+  [
+    "a message to nobody",
+    encodeStanza("message", create(MessageSchema, { id: "good", to: {} })),
+    422,
+    /message\.to\.eid/,
+  ],
+  [
+    "another's EID in from",
+    encodeStanza("message", create(MessageSchema, { id: "good", to: { eid: "friend@x" }, from: { eid: "other@x" } })),
+    403,
+    /from\.eid/,
+  ],
 ])("%s: the documented error, and the session lives on", async (_what, bytes, code, details) => {
   const device = await connect();
   if (typeof bytes === "string") device.socket.send(bytes);
@@ -105,8 +128,16 @@ test("a bad token is refused with HTTP 401 before the upgrade", async () => {
 
 test("first frame: a good token opens the session", async () => {
   const device = await Device.open(url());
-  device.send("tokenAuthority", create(TokenAuthoritySchema, { id: "t", token: await system.token("first@x", "browser"), task: 4, type: 1 }));
-  expect(await device.until("tokenAuthority")).toMatchObject({ type: 2, task: 4, id: "t", to: { eid: "first@x", connectionResourceId: "browser" } });
+  device.send(
+    "tokenAuthority",
+    create(TokenAuthoritySchema, { id: "t", token: await system.token("first@x", "browser"), task: 4, type: 1 }),
+  );
+  expect(await device.until("tokenAuthority")).toMatchObject({
+    type: 2,
+    task: 4,
+    id: "t",
+    to: { eid: "first@x", connectionResourceId: "browser" },
+  });
   await device.resumed();
   await device.messageSent({ id: "m", to: { eid: "friend@x" } });
 });

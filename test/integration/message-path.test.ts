@@ -92,7 +92,10 @@ test("a resend of the same id is answered with the first indexes and stored once
   expect(second.logId).toBe(first.logId);
   await alice.messageSent({ id: "other", to: { eid: "twice-b@x" } });
   const messages = await bob.count("message", 2);
-  expect(messages.map(({ id, type }) => [id, type])).toEqual([["same", "first"], ["other", ""]]);
+  expect(messages.map(({ id, type }) => [id, type])).toEqual([
+    ["same", "first"],
+    ["other", ""],
+  ]);
 });
 
 test("one id to two recipients and to oneself, in the same and in different partitions: each stored and delivered", async () => {
@@ -168,7 +171,8 @@ test("RESUME: behind an index, everything retained, beyond the head", async () =
   expect(bob.of("message")).toEqual([]);
   const { create: make } = await import("@bufbuild/protobuf");
   const { SignalSchema } = await import("@bimip/protocol");
-  const resume = (monotonicId: bigint) => bob.send("signal", make(SignalSchema, { id: `r${monotonicId}`, type: 1, status: 6, monotonicId }));
+  const resume = (monotonicId: bigint) =>
+    bob.send("signal", make(SignalSchema, { id: `r${monotonicId}`, type: 1, status: 6, monotonicId }));
   resume(-1n);
   const all = await bob.count("message", 10);
   await bob.resumed();

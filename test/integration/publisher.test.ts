@@ -28,8 +28,9 @@ function appendAll(publisher: Publisher, run: string, count: number, lane = "lan
       { length: count },
       (_, n) =>
         new Promise<number>((resolve, reject) => {
-          publisher.append({ subject, payload, entryId: entryId("alice", "message", run, String(n)), lane }, (result) =>
-            result.ok ? resolve(result.sequence) : reject(new Error(result.reason)),
+          publisher.append(
+            { subject, payload, entryId: entryId("alice", "message", run, String(n)), lane },
+            (result) => (result.ok ? resolve(result.sequence) : reject(new Error(result.reason))),
           );
         }),
     ),
@@ -89,7 +90,9 @@ test("a log is read in pages, behind an index; its head comes from the leader", 
   expect(await reader.head("alice")).toBe(indexes.at(-1));
   const page = await reader.page("alice", before, 500);
   expect(page.map((entry) => entry.index)).toEqual(indexes.slice(0, 500));
-  expect((await reader.page("alice", page.at(-1)?.index ?? 0, 500)).map((entry) => entry.index)).toEqual(indexes.slice(500));
+  expect((await reader.page("alice", page.at(-1)?.index ?? 0, 500)).map((entry) => entry.index)).toEqual(
+    indexes.slice(500),
+  );
   expect(await reader.page("alice", indexes.at(-1) ?? 0, 500)).toEqual([]);
   expect(await reader.head("nobody")).toBe(0);
   expect(await reader.page("nobody", 0, 10)).toEqual([]);

@@ -24,7 +24,9 @@ export class Device {
   private constructor(socket: WebSocket) {
     this.socket = socket;
     socket.binaryType = "nodebuffer";
-    socket.on("message", (data: Buffer) => this.received.push(decodeFrame(new Uint8Array(data), { maxStanzaBytes: 1 << 24 }).stanza));
+    socket.on("message", (data: Buffer) =>
+      this.received.push(decodeFrame(new Uint8Array(data), { maxStanzaBytes: 1 << 24 }).stanza),
+    );
     socket.on("close", (code, reason) => {
       this.closed = { code, reason: reason.toString() };
     });
@@ -76,15 +78,25 @@ export class Device {
   }
 
   async sent(id: string, to: string): Promise<Signal> {
-    return this.until("signal", (signal) => signal.status === SignalStatus.SENT && signal.id === id && signal.to?.eid === to);
+    return this.until(
+      "signal",
+      (signal) => signal.status === SignalStatus.SENT && signal.id === id && signal.to?.eid === to,
+    );
   }
 
   of<K extends StanzaKind>(kind: K): StanzaValue<K>[] {
     return this.received.filter((stanza) => stanza.kind === kind).map((stanza) => stanza.value as StanzaValue<K>);
   }
 
-  async until<K extends StanzaKind>(kind: K, wanted: (value: StanzaValue<K>) => boolean = () => true): Promise<StanzaValue<K>> {
-    return eventually(`a ${kind}`, () => this.of(kind).find(wanted));
+  async until<K extends StanzaKind>(
+    kind: K,
+    wanted: (value: StanzaValue<K>) => boolean = () => true,
+  ): Promise<StanzaValue<K>> {
+    const [value] = await eventually(`a ${kind}`, () => {
+      const found = this.of(kind).filter(wanted);
+      return found.length > 0 ? found : undefined;
+    });
+    return value as StanzaValue<K>;
   }
 
   async count<K extends StanzaKind>(kind: K, count: number): Promise<StanzaValue<K>[]> {

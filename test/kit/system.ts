@@ -16,7 +16,11 @@ export interface System {
   readonly urls: readonly string[];
   token(eid: string, device: string, extra?: { scope?: string }): Promise<string>;
   /** Connects a device to the first (or the given) gateway. */
-  device(eid: string, device: string, options?: { gateway?: number; query?: string; scope?: string; settle?: boolean }): Promise<Device>;
+  device(
+    eid: string,
+    device: string,
+    options?: { gateway?: number; query?: string; scope?: string; settle?: boolean },
+  ): Promise<Device>;
   stop(): Promise<void>;
 }
 
@@ -26,14 +30,15 @@ export async function startSystem(options: { gateways?: number; env?: Record<str
   const abort = new AbortController();
   const services: RunningService[] = [];
   const devices: Device[] = [];
-  const start = async <T extends RunningService>(name: string, create: (context: ServiceContext) => Promise<T>): Promise<T> => {
+  const start = async <T extends RunningService>(
+    name: string,
+    create: (context: ServiceContext) => Promise<T>,
+  ): Promise<T> => {
     const service = await create(contextFor(name, abort.signal));
     services.unshift(service);
     return service;
   };
-  await start("storage", (context) =>
-    createStorage(readStorageConfig(env), context),
-  );
+  await start("storage", (context) => createStorage(readStorageConfig(env), context));
   await start("router", (context) => createRouter(readRouterConfig(env), context));
   await start("awareness", (context) => createAwareness(readAwarenessConfig(env), context));
   const urls: string[] = [];

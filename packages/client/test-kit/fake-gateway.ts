@@ -1,4 +1,3 @@
-import type { AddressInfo } from "node:net";
 import {
   decodeFrame,
   encodeSent,
@@ -95,7 +94,9 @@ export class FakeGateway {
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") throw new Error("not listening on a port");
+    return address.port;
   }
 
   get url(): string {

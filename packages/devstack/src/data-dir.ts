@@ -27,7 +27,7 @@ export async function openDataDir(dataDir: string): Promise<DataDir> {
   const [runDir, logsDir] = [join(path, "run"), join(path, "logs")];
   await mkdirs(runDir, logsDir);
   try {
-    const lock = await takeLock(join(path, "lock"));
+    const lock = await takeLock(join(runDir, "lock"));
     return {
       path,
       secretFile: join(path, "jwt-secret"),

@@ -23,6 +23,8 @@ interface FetchOptions {
   readonly cacheDir: string;
   readonly env: NodeJS.ProcessEnv;
   readonly plan?: FetchPlan;
+  /** Ends what is being fetched. */
+  readonly signal?: AbortSignal;
   /** What the places looked at before said. */
   readonly refusals: string[];
   readonly onProgress: (line: string) => void;
@@ -47,9 +49,11 @@ export async function fetchNatsServer(options: FetchOptions): Promise<NatsBinary
     if (found) return found;
     await removeTempFolders(cacheDir);
     for (const stage of [...plan.first.map((source) => [source]), plan.race]) {
+      options.signal?.throwIfAborted();
       const fetched = await raceSources(stage, options);
       if (fetched) return fetched;
     }
+    options.signal?.throwIfAborted();
   } finally {
     await lock.release();
   }
@@ -65,6 +69,8 @@ export async function fetchNatsServer(options: FetchOptions): Promise<NatsBinary
 /** Asks all of them at once. Undefined when each refused. */
 async function raceSources(sources: readonly NatsSource[], options: FetchOptions): Promise<NatsBinary | undefined> {
   const won = new AbortController();
+  const giveUp = () => won.abort(options.signal?.reason);
+  options.signal?.addEventListener("abort", giveUp, { once: true });
   const attempts = sources.map(async (source) => {
     try {
       return await obtainVerified(source, options, won.signal);
@@ -78,6 +84,7 @@ async function raceSources(sources: readonly NatsSource[], options: FetchOptions
   } catch {
     return undefined;
   } finally {
+    options.signal?.removeEventListener("abort", giveUp);
     // The others remove what they began by themselves; nobody has to wait for that.
     won.abort(new Error("another source was faster"));
   }

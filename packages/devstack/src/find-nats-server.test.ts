@@ -49,19 +49,24 @@ function refusing(name: NatsSource["name"], message: string, asked: string[] = [
 }
 
 /** Delivers nothing until it is told that another one was faster. */
-function hanging(name: NatsSource["name"]): NatsSource & { ended: Promise<void> } {
+function hanging(name: NatsSource["name"]): NatsSource & { asked: Promise<void>; ended: Promise<void> } {
+  let begin = () => {};
+  const asked = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
   let end = () => {};
   const ended = new Promise<void>((resolve) => {
     end = resolve;
   });
   const obtain: NatsSource["obtain"] = ({ signal }) =>
     new Promise((_, reject) => {
+      begin();
       signal.addEventListener("abort", () => {
         end();
         reject(new Error("aborted"));
       });
     });
-  return { name, obtain, ended };
+  return { name, obtain, asked, ended };
 }
 
 test("BIMIP_NATS_SERVER wins over everything", async () => {
@@ -107,7 +112,7 @@ test("the release is asked first, and alone; what it gives is in the cache after
     source: "release",
   });
   expect(asked).toEqual(["release"]);
-  expect(await readdir(cacheDir)).toEqual(["nats-server-2.15.1"]);
+  expect(await readdir(cacheDir)).toEqual(["fetch.lock.1", "nats-server-2.15.1"]);
   expect(await findNatsServer({ env: env(), cacheDir, plan: noPlan })).toMatchObject({ source: "cache" });
 });
 
@@ -134,7 +139,7 @@ test("when nothing works the error lists what each said, and the way out", async
   for (const part of ["release: no answer in 5 s", "apt: not a Debian", "go: spawn go ENOENT", "BIMIP_NATS_SERVER"]) {
     expect(error).toContain(part);
   }
-  expect(await readdir(cacheDir)).toEqual([]);
+  expect(await readdir(cacheDir)).toEqual(["fetch.lock.1"]);
 });
 
 test("two starts at once fetch once", async () => {
@@ -146,4 +151,14 @@ test("two starts at once fetch once", async () => {
   ]);
   expect(both.map(({ path }) => path)).toEqual(Array(2).fill(join(cacheDir, "nats-server-2.15.1")));
   expect(asked).toEqual(["release"]);
+});
+
+test("fetching can be given up", async () => {
+  const go = hanging("go");
+  const giveUp = new AbortController();
+  const find = findNatsServer({ env: env(), cacheDir, plan: { first: [go], race: [] }, signal: giveUp.signal });
+  await go.asked;
+  giveUp.abort(new Error("changed my mind"));
+  await expect(find).rejects.toThrow("changed my mind");
+  await go.ended;
 });

@@ -13,6 +13,8 @@ export interface FindOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Folder of fetched binaries. Default: `bimip` below XDG_CACHE_HOME or `~/.cache`. */
   readonly cacheDir?: string;
+  /** Ends what is being fetched. */
+  readonly signal?: AbortSignal;
   /** What to do when none is there. Default: the official release, else Debian's package and Go at once. */
   readonly plan?: FetchPlan;
 }
@@ -26,7 +28,7 @@ const FILE_NAME = process.platform === "win32" ? "nats-server.exe" : "nats-serve
  * @throws Error when `BIMIP_NATS_SERVER` is not usable, or listing what each place said when there is none.
  */
 export async function findNatsServer(options: FindOptions = {}): Promise<NatsBinary> {
-  const { env = process.env, onProgress = () => {}, plan } = options;
+  const { env = process.env, onProgress = () => {}, plan, signal } = options;
   const cacheDir = resolve(options.cacheDir ?? join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "bimip"));
   if (env["BIMIP_NATS_SERVER"]) return configured(resolve(env["BIMIP_NATS_SERVER"]));
 
@@ -42,7 +44,10 @@ export async function findNatsServer(options: FindOptions = {}): Promise<NatsBin
     const found = await firstUsable(await cacheCandidates(cacheDir), (error) => refuse("cache", error));
     return found && { ...found, source: "cache" };
   };
-  return (await inCache()) ?? fetchNatsServer({ cacheDir, env, onProgress, inCache, refusals, ...(plan && { plan }) });
+  return (
+    (await inCache()) ??
+    fetchNatsServer({ cacheDir, env, onProgress, inCache, refusals, ...(plan && { plan }), ...(signal && { signal }) })
+  );
 }
 
 async function configured(path: string): Promise<NatsBinary> {

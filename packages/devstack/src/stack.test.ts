@@ -124,6 +124,30 @@ test("a service that does not stop is killed after its deadline", async () => {
   expect(await identifyProcess(pid)).toBeUndefined();
 });
 
+test("what ends by itself during a stop, as after Ctrl-C, is neither news nor in the way", async () => {
+  const stack = await start({ services: [await service("storage"), await service("gateway")] });
+  const before = events.length;
+  const stopped = stack.stop();
+  await Promise.all([stack.process("storage").kill("SIGINT"), stack.process("nats-server").kill("SIGINT")]);
+  await stopped;
+  expect(events.slice(before).map(({ type }) => type)).toEqual(["stopped", "stopped", "stopped"]);
+  for (const { pid } of stack.processes()) expect(await identifyProcess(pid)).toBeUndefined();
+});
+
+test("a start can be given up; nothing is left running", async () => {
+  const silent = await service("gateway", "setInterval(() => {}, 1000)");
+  const giveUp = new AbortController();
+  const onEvent = (event: StackEvent) => {
+    events.push(event);
+    if (event.type === "started" && event.name === "gateway") giveUp.abort(new Error("changed my mind"));
+  };
+  await expect(start({ services: [silent], onEvent, signal: giveUp.signal })).rejects.toThrow("changed my mind");
+  const pids = events.flatMap((event) => (event.type === "started" ? [event.pid] : []));
+  expect(pids).toHaveLength(2);
+  for (const pid of pids) expect(await identifyProcess(pid)).toBeUndefined();
+  await expect(start({ services: [silent], signal: giveUp.signal })).rejects.toThrow("changed my mind");
+});
+
 test("a second start on the same data directory is told who has it", async () => {
   const services = [await service("gateway")];
   await start({ services });

@@ -3,14 +3,12 @@ import { findNatsServer } from "./find-nats-server.js";
 import { checkPort } from "./free-port.js";
 import { keptJwtSecret } from "./jwt-secret.js";
 import { createNatsLauncher } from "./nats-launcher.js";
+import { createRunningSet, NATS, type RunningSet } from "./running-set.js";
 import { bimipServices, endServiceLeftOver, launchService, type ServiceSpec } from "./service-spec.js";
 import type { StackEvent } from "./stack-event.js";
 import { readStackSettings, type StackSettings } from "./stack-settings.js";
-import { supervise, type Supervisor } from "./supervisor.js";
 
 const READY_MS = 60_000;
-const NATS = "nats-server";
-const NATS_STOP_MS = 20_000;
 // Beyond what a service gives itself, before it is killed.
 const STOP_GRACE_MS = 2_000;
 
@@ -30,6 +28,8 @@ export interface StackOptions {
   readonly gateways?: number;
   /** What runs instead of the four services; for tests of the stack itself. */
   readonly services?: readonly ServiceSpec[];
+  /** Gives up a start that is under way: it stops what was started, then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
   readonly onEvent?: (event: StackEvent) => void;
 }
 
@@ -80,8 +80,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const services = options.services ?? bimipServices(settings.ports, options.env);
   const dataDir = await openDataDir(options.dataDir);
   const running = createRunningSet(settings.stopDeadlineMs + STOP_GRACE_MS, dataDir);
+  const { signal } = options;
+  const givenUp = new Promise<never>((_, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
   try {
-    return await bringUp(options, { settings, services, dataDir, running });
+    signal?.throwIfAborted();
+    return await Promise.race([bringUp(options, { settings, services, dataDir, running }), givenUp]);
   } catch (error) {
     await running.stop();
     throw error;
@@ -96,7 +101,10 @@ interface Plan {
 }
 
 async function bringUp(options: StackOptions, { settings, services, dataDir, running }: Plan): Promise<Stack> {
-  const onEvent = (event: StackEvent) => options.onEvent?.(event);
+  const onEvent = (event: StackEvent) => {
+    // Ctrl-C reaches the whole group: what ends by itself meanwhile is no news.
+    if (!running.isStopping || event.type === "stopped") options.onEvent?.(event);
+  };
   const { host, ports } = settings;
   for (const spec of services) {
     const pid = await endServiceLeftOver(spec, dataDir);
@@ -115,7 +123,7 @@ async function bringUp(options: StackOptions, { settings, services, dataDir, run
   };
   for (const spec of services) {
     const launch = () => launchService(spec, dataDir, env);
-    running.add(supervise({ name: spec.name, logFile: dataDir.logFile(spec.name), launch, onEvent }));
+    running.start({ name: spec.name, logFile: dataDir.logFile(spec.name), launch, onEvent });
   }
   await running.ready(READY_MS);
 
@@ -148,15 +156,15 @@ async function startNats(plan: {
   readonly onEvent: (event: StackEvent) => void;
 }): Promise<string> {
   const { options, dataDir, running, onEvent } = plan;
+  const { env, signal } = options;
   const onProgress = (line: string) => onEvent({ type: "progress", line });
-  const binary = await findNatsServer({ env: options.env, onProgress });
+  const binary = await findNatsServer({ env, onProgress, ...(signal && { signal }) });
   onProgress(`nats-server ${binary.version} (${binary.path})`);
   const launcher = createNatsLauncher({ binary: binary.path, dataDir: dataDir.path });
   const leftOver = await launcher.endLeftOver();
   if (leftOver !== undefined) onEvent({ type: "left-over", name: NATS, pid: leftOver });
   const { logFile } = launcher;
-  const server = supervise({ name: NATS, logFile, launch: () => launcher.launch(), onEvent });
-  running.add(server);
+  const server = running.start({ name: NATS, logFile, launch: () => launcher.launch(), onEvent });
   await server.whenReady(READY_MS);
   return `nats://127.0.0.1:${launcher.port}`;
 }
@@ -166,47 +174,4 @@ function addressOf(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   if (host === "::") return "[::1]";
   return host.includes(":") ? `[${host}]` : host;
-}
-
-interface RunningSet {
-  readonly all: readonly Supervisor[];
-  add(supervisor: Supervisor): void;
-  get(name: string): Supervisor;
-  ready(deadlineMs: number): Promise<void>;
-  readonly stop: () => Promise<void>;
-}
-
-/** The processes of a stack, in the order of their start. */
-function createRunningSet(stopDeadlineMs: number, dataDir: DataDir): RunningSet {
-  const all: Supervisor[] = [];
-  // A parent that dies of an error takes its children along; after a kill -9 the next start does.
-  const endAll = () => {
-    for (const one of all) void one.kill("SIGTERM");
-  };
-  process.once("exit", endAll);
-  const stopThose = async (deadlineMs: number, which: (name: string) => boolean) => {
-    await Promise.all(all.filter(({ name }) => which(name)).map((one) => one.stop(deadlineMs)));
-  };
-  const stopAll = async () => {
-    const isGateway = (name: string) => name.startsWith("gateway");
-    await stopThose(stopDeadlineMs, isGateway);
-    await stopThose(stopDeadlineMs, (name) => name !== NATS && !isGateway(name));
-    await stopThose(NATS_STOP_MS, (name) => name === NATS);
-    process.removeListener("exit", endAll);
-    await dataDir.release();
-  };
-  let stopped: Promise<void> | undefined;
-  return {
-    all,
-    add: (supervisor) => all.push(supervisor),
-    get(name) {
-      const found = all.find((one) => one.name === name);
-      if (!found) throw new Error(`no process ${name}: there are ${all.map((one) => one.name).join(", ")}`);
-      return found;
-    },
-    async ready(deadlineMs) {
-      await Promise.all(all.map((one) => one.whenReady(deadlineMs)));
-    },
-    stop: () => (stopped ??= stopAll()),
-  };
 }

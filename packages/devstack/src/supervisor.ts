@@ -35,6 +35,8 @@ export interface Supervisor {
   whenReady(deadlineMs: number): Promise<void>;
   /** Sends a signal to the present run; resolves when it has ended, or at once for a signal that does not end it. */
   kill(signal: NodeJS.Signals): Promise<void>;
+  /** No further start from now on; the present run goes on. */
+  retire(): void;
   /** SIGTERM, SIGKILL after the deadline, no further start. Resolves when it has ended. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -44,7 +46,7 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
   const stopping = new AbortController();
   const backoff = createBackoff();
   let run: Run | undefined;
-  const state = { isReady: false };
+  const state = { isReady: false, isStopped: false };
   let failedStarts = 0;
   let failure = "";
   let stopDeadlineMs = 0;
@@ -59,7 +61,7 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
     run = await launch();
     const { pid, exited, ready } = run;
     // stop() came while it was being launched, and has seen only the run before.
-    if (stopping.signal.aborted) await run.stop(stopDeadlineMs);
+    if (state.isStopped) await run.stop(stopDeadlineMs);
     onEvent({ type: "started", name, pid, logFile });
     const end = exited.then(describeExit);
     const outcome = await Promise.race([ready.then(() => "ready" as const, String), end]);
@@ -96,6 +98,10 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
   };
   const done = keepRunning();
 
+  const retire = () => {
+    stopping.abort();
+    changed();
+  };
   const unready = (why: string) =>
     new Error(`${name} is not ready: ${why}. The end of ${logFile}:\n${logTail(logFile)}`);
 
@@ -125,11 +131,12 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
       }
     },
     kill: async (signal) => run?.kill(signal),
+    retire,
     async stop(deadlineMs) {
-      const first = !stopping.signal.aborted;
+      const first = !state.isStopped;
+      state.isStopped = true;
       stopDeadlineMs = deadlineMs;
-      stopping.abort();
-      changed();
+      retire();
       await run?.stop(deadlineMs);
       await done;
       if (first) onEvent({ type: "stopped", name });

@@ -66,7 +66,8 @@ async function page(link: Link, partition: number, eid: string, after: number, l
       else resolve(entries);
     };
     const watch = setInterval(() => {
-      if (entries.length === seen) end(new Error(`log page of ${logStream(partition)}: no answer in ${PAGE_WAIT_MS} ms`));
+      if (entries.length === seen)
+        end(new Error(`log page of ${logStream(partition)}: no answer in ${PAGE_WAIT_MS} ms`));
       seen = entries.length;
     }, PAGE_WAIT_MS);
     const subscription = link.nc.subscribe(inbox, {

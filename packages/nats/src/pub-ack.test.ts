@@ -24,8 +24,14 @@ test("a duplicate in process, no leader, no space: to be tried again", () => {
 });
 
 test("too large and sealed can never succeed", () => {
-  expect(parse('{"error":{"code":400,"err_code":10054,"description":"too large"}}')).toMatchObject({ ok: false, retryable: false });
-  expect(parse('{"error":{"code":400,"err_code":10109,"description":"sealed"}}')).toMatchObject({ ok: false, retryable: false });
+  expect(parse('{"error":{"code":400,"err_code":10054,"description":"too large"}}')).toMatchObject({
+    ok: false,
+    retryable: false,
+  });
+  expect(parse('{"error":{"code":400,"err_code":10109,"description":"sealed"}}')).toMatchObject({
+    ok: false,
+    retryable: false,
+  });
 });
 
 test("nonsense is no confirmation", () => {

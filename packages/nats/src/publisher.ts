@@ -68,6 +68,7 @@ export class Publisher {
   readonly #pending = new Map<number, { lane: Lane; item: Item }>();
   readonly #timer: NodeJS.Timeout;
   readonly #unlisten: () => void;
+  #gathered: { lane: Lane; item: Item }[] = [];
   #nextReply = 1;
   #waiting = 0;
   #closed = false;
@@ -106,7 +107,16 @@ export class Publisher {
     this.#waiting++;
     const expiresAtMs = performance.now() + this.#deadlineMs;
     const { subject, payload, entryId } = append;
-    lane.queue.push({ subject, payload, entryId, lane: append.lane, done, expiresAtMs, sentAtMs: 0, outcome: "waiting" });
+    lane.queue.push({
+      subject,
+      payload,
+      entryId,
+      lane: append.lane,
+      done,
+      expiresAtMs,
+      sentAtMs: 0,
+      outcome: "waiting",
+    });
     this.#pump(lane);
   }
 
@@ -132,11 +142,23 @@ export class Publisher {
     }
   }
 
+  /** Gathers what one turn of the event loop publishes: one write to NATS for all of it, not one for each socket that spoke. */
   #send(lane: Lane, item: Item): void {
-    const reply = this.#nextReply++;
-    item.sentAtMs = performance.now();
     item.outcome = "waiting";
     lane.underWay.push(item);
+    if (this.#gathered.push({ lane, item }) === 1) setImmediate(this.#publishGathered);
+  }
+
+  readonly #publishGathered = (): void => {
+    const gathered = this.#gathered;
+    this.#gathered = [];
+    for (const { lane, item } of gathered) this.#publish(lane, item);
+  };
+
+  #publish(lane: Lane, item: Item): void {
+    if (!this.#link.up) return this.#settle(lane, item, { ok: false, retryable: true, reason: "disconnected" });
+    const reply = this.#nextReply++;
+    item.sentAtMs = performance.now();
     this.#pending.set(reply, { lane, item });
     try {
       this.#link.nc.publish(item.subject, item.payload, {
@@ -145,7 +167,7 @@ export class Publisher {
       });
     } catch (error) {
       this.#pending.delete(reply);
-      queueMicrotask(() => this.#settle(lane, item, { ok: false, retryable: true, reason: String(error) }));
+      this.#settle(lane, item, { ok: false, retryable: true, reason: String(error) });
     }
   }
 

@@ -1,4 +1,11 @@
-import { type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary, create } from "@bufbuild/protobuf";
+import {
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+  create,
+} from "@bufbuild/protobuf";
 import type { Subscription } from "@nats-io/nats-core";
 import type { NatsConnection } from "./connect.js";
 

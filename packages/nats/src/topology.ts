@@ -1,4 +1,11 @@
-import { DiscardPolicy, jetstreamManager, type JetStreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
+import {
+  DiscardPolicy,
+  jetstreamManager,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import { nanos } from "@nats-io/nats-core";
 import type { NatsConnection } from "./connect.js";
@@ -101,7 +108,9 @@ export async function waitForTopology(
     const partitions = await readyPartitions(nc).catch(() => undefined);
     if (partitions !== undefined) {
       if (options.expected !== undefined && options.expected !== partitions) {
-        throw new Error(`BIMIP_LOG_PARTITIONS is ${options.expected}, but this installation was made with ${partitions}`);
+        throw new Error(
+          `BIMIP_LOG_PARTITIONS is ${options.expected}, but this installation was made with ${partitions}`,
+        );
       }
       return { partitions };
     }

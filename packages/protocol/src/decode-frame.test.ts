@@ -1,6 +1,6 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { clone, create, equals, fromBinary, isFieldSet, ScalarType, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   BimipError,
@@ -88,8 +88,18 @@ describe("decodeFrame", () => {
     ["a tag over 32 bits", Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0x7f), "the frame a tag is over 32 bits", undefined],
     ["an open group", Uint8Array.of(0x9b, 6), "the frame ends too early", undefined],
     ["a stray end of group", Uint8Array.of(0x9c, 6), "the frame ends a group that never began", undefined],
-    ["two payloads", bytesOf(all(sub(MESSAGE, text(1, "a")), sub(3, text(1, "b")))), "the frame has more than one payload", "a"],
-    ["a payload twice", bytesOf(all(sub(MESSAGE, text(1, "a")), sub(MESSAGE, text(1, "b")))), "the frame has more than one payload", "a"],
+    [
+      "two payloads",
+      bytesOf(all(sub(MESSAGE, text(1, "a")), sub(3, text(1, "b")))),
+      "the frame has more than one payload",
+      "a",
+    ],
+    [
+      "a payload twice",
+      bytesOf(all(sub(MESSAGE, text(1, "a")), sub(MESSAGE, text(1, "b")))),
+      "the frame has more than one payload",
+      "a",
+    ],
     ["a payload as varint", Uint8Array.of(0x30, 1), "the frame has wire type 0 for message", undefined],
     ["a route as string", Uint8Array.of(10, 0), "the frame has wire type 2 for route", undefined],
     ["invalid UTF-8", frameOf(raw(4, 0xff)), "message.type: is not valid UTF-8", "m-1"],
@@ -98,12 +108,32 @@ describe("decodeFrame", () => {
     ["nested invalid UTF-8", frameOf(sub(3, raw(1, 0x61, 0xc3))), "message.to.eid: is not valid UTF-8", "m-1"],
     ["an invalid map key", frameOf(sub(6, sub(1, raw(1, 0xff)))), "message.payload.data: is not valid UTF-8", "m-1"],
     ["an invalid map value", frameOf(sub(6, sub(1, raw(2, 0xff)))), "message.payload.data: is not valid UTF-8", "m-1"],
-    ["a third map field", frameOf(sub(6, sub(1, text(3, "x")))), "message.payload.data: has an entry with more than a key and a value", "m-1"],
-    ["invalid UTF-8 in a list", frameOf(sub(6, sub(2, raw(2, 0xff)))), "message.payload.media.url: is not valid UTF-8", "m-1"],
+    [
+      "a third map field",
+      frameOf(sub(6, sub(1, text(3, "x")))),
+      "message.payload.data: has an entry with more than a key and a value",
+      "m-1",
+    ],
+    [
+      "invalid UTF-8 in a list",
+      frameOf(sub(6, sub(2, raw(2, 0xff)))),
+      "message.payload.media.url: is not valid UTF-8",
+      "m-1",
+    ],
     ["a sub-message twice", frameOf(sub(3, text(1, "b")), sub(3, text(2, "d"))), "message.to: is given twice", "m-1"],
-    ["a wrong wire type", frameOf((w) => w.tag(4, WireType.Varint).uint32(1)), "message.type: has wire type 0 instead of 2", "m-1"],
+    [
+      "a wrong wire type",
+      frameOf((w) => w.tag(4, WireType.Varint).uint32(1)),
+      "message.type: has wire type 0 instead of 2",
+      "m-1",
+    ],
     ["a sub-message that runs over", frameOf(raw(3, 0x0a, 5, 0x61)), "message.to.eid: ends too early", "m-1"],
-    ["an endless number", frameOf((w) => w.raw(Uint8Array.of(0x28, ...Array.from({ length: 10 }, () => 0xff), 1))), "message.timestamp: has a number over ten bytes", "m-1"],
+    [
+      "an endless number",
+      frameOf((w) => w.raw(Uint8Array.of(0x28, ...Array.from({ length: 10 }, () => 0xff), 1))),
+      "message.timestamp: has a number over ten bytes",
+      "m-1",
+    ],
     ["a cut-off payload", frameOf(text(4, "text")).subarray(0, -2), "the frame ends too early", "m-1"],
   ])("refuses %s", (_what, bytes, details, id) => {
     const error = errorOf(bytes);
@@ -115,7 +145,7 @@ describe("decodeFrame", () => {
     for (const payload of MessageSchemeSchema.fields) {
       if (payload.fieldKind !== "message") continue;
       for (const field of payload.message.fields) {
-        if (field.fieldKind !== "scalar" || field.scalar !== 9) continue;
+        if (field.fieldKind !== "scalar" || field.scalar !== ScalarType.STRING) continue;
         const error = errorOf(bytesOf(sub(payload.number, raw(field.number, 0x61, 0xff))));
         expect(error.details).toBe(`${payload.name}.${field.name}: is not valid UTF-8`);
         count++;
@@ -143,7 +173,9 @@ describe("decodeFrame", () => {
     const nested = (pages: number): Uint8Array => {
       let scheme: MessageScheme = create(MessageSchemeSchema, { payload: { case: "pingPong", value: { type: 1 } } });
       for (let i = 0; i < pages; i++) {
-        scheme = create(MessageSchemeSchema, { payload: { case: "page", value: create(PageSchema, { items: [scheme] }) } });
+        scheme = create(MessageSchemeSchema, {
+          payload: { case: "page", value: create(PageSchema, { items: [scheme] }) },
+        });
       }
       return toBinary(MessageSchemeSchema, scheme);
     };
@@ -155,7 +187,9 @@ describe("decodeFrame", () => {
   it("counts unknown groups as nesting", () => {
     // Field 31: start of group 0xfb 0x01, end of group 0xfc 0x01.
     const groups = (depth: number): Uint8Array =>
-      Uint8Array.from([...Array(depth).fill([0xfb, 1]), ...Array(depth).fill([0xfc, 1])].flat());
+      Uint8Array.from(
+        [...Array.from({ length: depth }, () => [0xfb, 1]), ...Array.from({ length: depth }, () => [0xfc, 1])].flat(),
+      );
     const framed = (depth: number) => frameOf((w) => w.raw(groups(depth)));
     expect(decodeFrame(framed(14)).stanza.kind).toBe("message");
     expect(errorOf(framed(15)).details).toBe("message: is nested too deep");
@@ -163,14 +197,12 @@ describe("decodeFrame", () => {
   });
 
   it("throws nothing but BimipError, whatever the bytes", () => {
-    const broken = fc
-      .tuple(fc.uint8Array({ maxLength: 12 }), fc.nat(200), fc.nat(200))
-      .map(([noise, cut, at]) => {
-        const whole = frameOf(sub(3, text(1, "bob")), sub(6, sub(1, all(text(1, "k"), text(2, "v")))));
-        const bytes = [...whole.slice(0, whole.length - (cut % whole.length))];
-        bytes.splice(at % (bytes.length + 1), noise.length, ...noise);
-        return Uint8Array.from(bytes);
-      });
+    const broken = fc.tuple(fc.uint8Array({ maxLength: 12 }), fc.nat(200), fc.nat(200)).map(([noise, cut, at]) => {
+      const whole = frameOf(sub(3, text(1, "bob")), sub(6, sub(1, all(text(1, "k"), text(2, "v")))));
+      const bytes = Array.from(whole.subarray(0, whole.length - (cut % whole.length)));
+      bytes.splice(at % (bytes.length + 1), noise.length, ...noise);
+      return Uint8Array.from(bytes);
+    });
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 80 }), broken), (bytes) => {
         try {
@@ -206,7 +238,12 @@ describe("decodeMessage", () => {
   it("makes the same empty message as create()", () => {
     for (const payload of MessageSchemeSchema.fields) {
       if (payload.fieldKind !== "message") continue;
-      expect(decodeMessage(payload.message, new Uint8Array(0))).toEqual(create(payload.message));
+      const ours = decodeMessage(payload.message, new Uint8Array(0));
+      expect(ours).toEqual(create(payload.message));
+      // Unset fields are own properties of ours: that must not make them set for protobuf-es.
+      expect(payload.message.fields.filter((field) => isFieldSet(ours, field))).toEqual([]);
+      expect(equals(payload.message, ours, create(payload.message))).toBe(true);
+      expect(toBinary(payload.message, clone(payload.message, ours)).length).toBe(0);
     }
     expect(decodeMessage(MessageSchemeSchema, new Uint8Array(0))).toEqual(create(MessageSchemeSchema));
   });

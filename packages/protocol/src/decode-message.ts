@@ -13,7 +13,7 @@ interface UnknownField {
 }
 
 /**
- * Decodes one message into the same object as protobuf-es would, strictly and at about three times its speed. Refused
+ * Decodes one message into an object equal to what protobuf-es makes, strictly and faster. Refused
  * with a WireProblem, although some implementations take it: invalid UTF-8 anywhere, a singular sub-message or a oneof
  * given twice (merged by some, replaced by others), a known field with another wire type, a map entry with other fields
  * than key and value, nesting beyond {@link LIMITS}.recursionDepth. `bytes` fields are views of the input.

@@ -1,5 +1,5 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   BimipError,
@@ -84,7 +84,10 @@ describe("encodeSent", () => {
 describe("errorFrame", () => {
   it("carries code, origin, details, id and the time", () => {
     const before = BigInt(Date.now());
-    const error = new BimipError(ErrorCode.FIELD_WRONG, "message.to.eid: is missing", { field: "message.to.eid", id: "m-1" });
+    const error = new BimipError(ErrorCode.FIELD_WRONG, "message.to.eid: is missing", {
+      field: "message.to.eid",
+      id: "m-1",
+    });
     const { stanza } = decodeFrame(errorFrame(error, ErrorOrigin.CLIENT));
     if (stanza.kind !== "error") throw new Error("no error");
     const { timestamp, ...rest } = stanza.value;

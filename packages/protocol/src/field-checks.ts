@@ -58,7 +58,8 @@ function restOfIdentity(value: Identity): Problem | undefined {
     if (text !== undefined) return problem(text === "is missing" ? "is empty" : text, "connection_resource_id");
   }
   const nodeBytes = utf8Length(value.node);
-  if (nodeBytes > LIMITS.eidBytes) return problem(`is too long: ${nodeBytes} bytes, at most ${LIMITS.eidBytes}`, "node");
+  if (nodeBytes > LIMITS.eidBytes)
+    return problem(`is too long: ${nodeBytes} bytes, at most ${LIMITS.eidBytes}`, "node");
   return at("node", characterProblem(value.node));
 }
 

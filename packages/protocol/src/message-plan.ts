@@ -31,7 +31,7 @@ export interface FieldPlan {
 export interface MessagePlan {
   /** Fields by number. */
   readonly fields: (FieldPlan | undefined)[];
-  /** A message with all scalars zero, to be spread; lists, maps and oneofs are to be made anew. */
+  /** An empty message, to be spread; lists, maps and oneofs are to be made anew. */
   readonly template: Readonly<Record<string, unknown>>;
   readonly lists: string[];
   readonly maps: string[];
@@ -73,10 +73,13 @@ export function planOf(desc: DescMessage): MessagePlan {
       continue;
     }
     const kind = fieldKind(member)[0];
-    // The places are in the template too, so that all messages of a type have one hidden class.
+    // Every field is in the template, unset ones as undefined: all messages of a type then have one hidden class, and no
+    // store adds a property, which costs many times a store to one that is there.
     if (kind === "messageList" || kind === "int32List") plan.lists.push(member.localName);
     if (kind === "stringMap") plan.maps.push(member.localName);
-    if (kind !== "message" && member.proto.proto3Optional !== true) template[member.localName] = ZERO[kind];
+    // A double that was once a fraction keeps the engine from taking the field for an integer, and changing its mind later.
+    if (kind === "double") template[member.localName] = 0.5;
+    template[member.localName] = member.proto.proto3Optional ? undefined : ZERO[kind];
   }
   for (const field of desc.fields) {
     const [kind, wireType] = fieldKind(field);
@@ -106,11 +109,11 @@ function fieldKind(field: DescField): readonly [FieldPlanKind, number] {
     return ["stringMap", WIRE.bytes];
   }
   const scalar = field.fieldKind === "scalar" ? SCALARS.get(field.scalar) : undefined;
-  if (scalar === undefined) throw new Error(`the decoder does not know the kind of field ${field}`);
+  if (scalar === undefined) throw new Error(`the decoder does not know the kind of field ${field.toString()}`);
   return scalar;
 }
 
-/** A new empty message of a type, equal to what `create()` of protobuf-es makes. */
+/** A new empty message of a type: what `create()` of protobuf-es makes, with unset fields there as `undefined`. */
 export function newMessage(plan: MessagePlan): Record<string, unknown> {
   const message = { ...plan.template };
   for (const name of plan.lists) message[name] = [];

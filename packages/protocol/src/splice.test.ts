@@ -1,7 +1,7 @@
 // The bytes that toStored and withIndexes make, against two other implementations that decode them.
 import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { loadRoot, protobufjsToJson } from "../vectors/generate.mjs";
 import {
@@ -37,15 +37,21 @@ const stampedFrom = create(IdentitySchema, { eid: alice.eid, connectionResourceI
 const text = fc.string({ unit: "grapheme-composite", maxLength: 60 });
 const field = (schema: { toBinary: () => Uint8Array }, no: number): Uint8Array =>
   new BinaryWriter().tag(no, WireType.LengthDelimited).bytes(schema.toBinary()).finish();
-const stringField = (no: number) => text.map((value) => new BinaryWriter().tag(no, 2).string(value).finish());
+const stringField = (no: number) =>
+  text.map((value) => new BinaryWriter().tag(no, WireType.LengthDelimited).string(value).finish());
 const int64Field = (no: number) =>
-  fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map((v) => new BinaryWriter().tag(no, 0).int64(v).finish());
+  fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map((v) => new BinaryWriter().tag(no, WireType.Varint).int64(v).finish());
 
 /** One unknown field, of any wire type, numbers beyond those the schema has. */
-const unknownField = fc.tuple(fc.integer({ min: 17, max: 536_870_911 }), fc.uint8Array({ maxLength: 20 }), fc.nat(4)).map(
-  ([no, data, shape]) => {
+const unknownField = fc
+  .tuple(fc.integer({ min: 17, max: 536_870_911 }), fc.uint8Array({ maxLength: 20 }), fc.nat(4))
+  .map(([no, data, shape]) => {
     const writer = new BinaryWriter();
-    if (shape === 0) return writer.tag(no, WireType.Varint).uint64(BigInt(data.length) ** 9n).finish();
+    if (shape === 0)
+      return writer
+        .tag(no, WireType.Varint)
+        .uint64(BigInt(data.length) ** 9n)
+        .finish();
     if (shape === 1) return writer.tag(no, WireType.Bit64).fixed64(7n).finish();
     if (shape === 2) return writer.tag(no, WireType.Bit32).fixed32(9).finish();
     if (shape === 3) {
@@ -53,12 +59,13 @@ const unknownField = fc.tuple(fc.integer({ min: 17, max: 536_870_911 }), fc.uint
       return writer.tag(no, WireType.EndGroup).finish();
     }
     return writer.tag(no, WireType.LengthDelimited).bytes(data).finish();
-  },
-);
+  });
 
 const identity = fc
   .tuple(text, fc.option(text, { nil: undefined }), text)
-  .map(([eid, device, node]) => create(IdentitySchema, device === undefined ? { eid, node } : { eid, node, connectionResourceId: device }));
+  .map(([eid, device, node]) =>
+    create(IdentitySchema, device === undefined ? { eid, node } : { eid, node, connectionResourceId: device }),
+  );
 const payload = fc
   .tuple(fc.dictionary(text, text), fc.array(fc.record({ type: text, url: text })))
   .map(([data, media]) => create(PayloadSchema, { data, media: media.map((medium) => ({ ...medium, size: 5n })) }));
@@ -66,7 +73,9 @@ const metadata = fc.record({ encrypted: text, signature: text }).map((init) => c
 const statuses = fc.array(fc.oneof(fc.constantFrom(9, 10, 11, 12, 13), fc.integer()), { maxLength: 5 });
 const ack = fc
   .tuple(statuses, fc.array(unknownField, { maxLength: 2 }))
-  .map(([status, extra]) => Uint8Array.from([...toBinary(AckSchema, create(AckSchema, { status })), ...extra.flatMap((b) => [...b])]));
+  .map(([status, extra]) =>
+    Uint8Array.from([...toBinary(AckSchema, create(AckSchema, { status })), ...extra.flatMap((b) => [...b])]),
+  );
 
 /** The bytes of a client's message: any of its fields, in any order, with unknown fields among them. */
 const messageBytes = fc
@@ -94,12 +103,12 @@ const messageBytes = fc
 const kind = fc.constantFrom("message" as const, "pushNotification" as const);
 
 /** A frame of it: the payload between unknown envelope fields. */
-const frameBytes = fc.tuple(kind, messageBytes, fc.array(unknownField, { maxLength: 2 }), fc.array(unknownField, { maxLength: 2 })).map(
-  ([name, body, before, after]) => {
+const frameBytes = fc
+  .tuple(kind, messageBytes, fc.array(unknownField, { maxLength: 2 }), fc.array(unknownField, { maxLength: 2 }))
+  .map(([name, body, before, after]) => {
     const envelope = field({ toBinary: () => body }, STANZA_ROUTE[name]);
     return Uint8Array.from([...before, envelope, ...after].flatMap((part) => [...part]));
-  },
-);
+  });
 
 const unknownOf = (message: { $unknown?: unknown }) => message.$unknown ?? [];
 const decodeMessageOf = (bytes: Uint8Array) => {
@@ -120,7 +129,9 @@ describe("toStored", () => {
         expect(kept.scheme.route).toBe(BigInt(STANZA_ROUTE[sent.kind]));
         expect(unknownOf(kept.scheme)).toEqual(unknownOf(sent.scheme));
         const clientStatus = sent.value.ack?.status ?? [];
-        const expectedAck = create(AckSchema, { status: clientStatus.includes(12) ? clientStatus : [...clientStatus, 12] });
+        const expectedAck = create(AckSchema, {
+          status: clientStatus.includes(12) ? clientStatus : [...clientStatus, 12],
+        });
         if (sent.value.ack?.$unknown !== undefined) expectedAck.$unknown = sent.value.ack.$unknown;
         expect(kept.value).toEqual({
           ...sent.value,
@@ -146,7 +157,8 @@ describe("toStored", () => {
         const theirs = root.lookupType("bimip.MessageScheme");
         const again = theirs.encode(theirs.decode(delivered)).finish();
         const withoutUnknown = { discardUnknownFields: true, writeUnknownFields: false, readUnknownFields: false };
-        const strip = (b: Uint8Array) => toJson(MessageSchemeSchema, fromBinary(MessageSchemeSchema, b, withoutUnknown));
+        const strip = (b: Uint8Array) =>
+          toJson(MessageSchemeSchema, fromBinary(MessageSchemeSchema, b, withoutUnknown));
         expect(strip(again)).toEqual(strip(delivered));
         const value = scheme.payload.value as Message;
         expect([value.monotonicId, value.previousId]).toEqual([BigInt(own), BigInt(previous)]);
@@ -179,21 +191,45 @@ describe("withIndexes", () => {
     signal: encodeStanza("signal", create(SignalSchema, { id: "m", monotonicId: 5n, status: 4 })),
     event: encodeStanza("event", create(EventSchema, { id: "e", type: "call.offer", data: new Uint8Array(200) })),
   };
-  const edges = [0, 1, 127, 128, 16_383, 16_384, 2 ** 21, 2 ** 28, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 42, 2 ** 49, 2 ** 53 - 1];
+  const edges = [
+    0,
+    1,
+    127,
+    128,
+    16_383,
+    16_384,
+    2 ** 21,
+    2 ** 28,
+    2 ** 31 - 1,
+    2 ** 31,
+    2 ** 32,
+    2 ** 42,
+    2 ** 49,
+    2 ** 53 - 1,
+  ];
 
   it.each(Object.entries(stanzas))("sets the index fields of %s up to 2^53 - 1", (name, stored) => {
     const fields = name === "signal" || name === "event" ? ["log_id", "previous_id"] : ["monotonic_id", "previous_id"];
-    const json = MessageSchemeSchema.field[name]?.message.fields.filter((f) => fields.includes(f.name)).map((f) => f.localName);
+    const json = MessageSchemeSchema.field[name]?.message.fields
+      .filter((f) => fields.includes(f.name))
+      .map((f) => f.localName);
     for (const own of edges) {
       for (const previous of edges) {
         const delivered = withIndexes(stored, own, previous);
         const value = decodeFrame(delivered).stanza.value as unknown as Record<string, bigint>;
         expect(json?.map((localName) => value[localName])).toEqual([BigInt(own), BigInt(previous)]);
-        const without = { ...(decodeFrame(stored).stanza.value as object), [json?.[0] as string]: BigInt(own), [json?.[1] as string]: BigInt(previous) };
+        const without = {
+          ...(decodeFrame(stored).stanza.value as object),
+          [json?.[0] as string]: BigInt(own),
+          [json?.[1] as string]: BigInt(previous),
+        };
         expect(value).toEqual(without);
       }
     }
-    const theirs = protobufjsToJson(root, "bimip.MessageScheme", withIndexes(stored, 2 ** 53 - 1, 2 ** 40)) as Record<string, Record<string, string>>;
+    const theirs = protobufjsToJson(root, "bimip.MessageScheme", withIndexes(stored, 2 ** 53 - 1, 2 ** 40)) as Record<
+      string,
+      Record<string, string>
+    >;
     expect(json?.map((localName) => theirs[name]?.[localName])).toEqual(["9007199254740991", "1099511627776"]);
   });
 
@@ -265,7 +301,10 @@ describe("isFrom and entryTarget", () => {
     );
     const event = encodeStanza("event", create(EventSchema, { to: { eid: "bob", connectionResourceId: "tv" } }));
     expect(entryTarget(event)).toEqual({ eid: "bob", device: "tv" });
-    expect(entryTarget(encodeStanza("signal", create(SignalSchema, { id: "s" })))).toEqual({ eid: "", device: undefined });
+    expect(entryTarget(encodeStanza("signal", create(SignalSchema, { id: "s" })))).toEqual({
+      eid: "",
+      device: undefined,
+    });
   });
 });
 

@@ -1,4 +1,5 @@
-import { create } from "@bufbuild/protobuf";
+import { create, ScalarType } from "@bufbuild/protobuf";
+import { WireType } from "@bufbuild/protobuf/wire";
 import { describe, expect, it } from "vitest";
 import {
   BimipError,
@@ -15,7 +16,14 @@ import { codesOf } from "./stanza-to-json.js";
 
 describe("stanzaToJson", () => {
   it("names codes and keeps the .proto file's words", () => {
-    const signal = create(SignalSchema, { id: "m", to: { eid: "bob" }, type: 2, status: 12, monotonicId: 7n, epoch: 2n ** 60n });
+    const signal = create(SignalSchema, {
+      id: "m",
+      to: { eid: "bob" },
+      type: 2,
+      status: 12,
+      monotonicId: 7n,
+      epoch: 2n ** 60n,
+    });
     expect(stanzaToJson(encodeStanza("signal", signal))).toEqual({
       route: 12,
       signal: {
@@ -33,7 +41,7 @@ describe("stanzaToJson", () => {
 
   it("names every status of an ack and shows unknown fields", () => {
     const message = create(MessageSchema, { id: "m", ack: { status: [11, 12, 99] }, payload: { data: { a: "b" } } });
-    message.$unknown = [{ no: 50, wireType: 0, data: Uint8Array.of(5) }];
+    message.$unknown = [{ no: 50, wireType: WireType.Varint, data: Uint8Array.of(5) }];
     expect(stanzaToJson(encodeStanza("message", message))).toEqual({
       route: 6,
       message: {
@@ -60,7 +68,7 @@ describe("stanzaToJson", () => {
     for (const stanza of MessageSchemeSchema.fields) {
       if (stanza.fieldKind !== "message") continue;
       for (const field of stanza.message.fields) {
-        const isCode = field.fieldKind === "scalar" && field.scalar === 5 && codes.test(field.name);
+        const isCode = field.fieldKind === "scalar" && field.scalar === ScalarType.INT32 && codes.test(field.name);
         expect([field.toString(), codesOf(field) !== undefined]).toEqual([field.toString(), isCode]);
       }
     }

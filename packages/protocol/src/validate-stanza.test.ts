@@ -21,7 +21,7 @@ const valid: Readonly<Record<Exclude<StanzaKind, "error" | "body" | "page">, obj
 function stanza(kind: StanzaKind, change: object = {}): Stanza {
   const base = kind in valid ? valid[kind as keyof typeof valid] : {};
   const schema = MessageSchemeSchema.field[kind]?.message as DescMessage;
-  return { kind, value: create(schema, { ...base, ...change } as never) } as unknown as Stanza;
+  return { kind, value: create(schema, { ...base, ...change }) } as unknown as Stanza;
 }
 
 const message = (change: object) => stanza("message", change);
@@ -42,15 +42,31 @@ const cases: Case[] = [
       [kind, { to: { eid: "" } }, `${name}.to.eid: is missing`],
       [kind, { to: { eid: long(256) } }, `${name}.to.eid: is too long: 256 bytes, at most 255`],
       [kind, { to: { eid: "a\u0080" } }, `${name}.to.eid: holds the control character U+0080`],
-      [kind, { to: { eid: "a", connectionResourceId: long(129) } }, `${name}.to.connection_resource_id: is too long: 129 bytes, at most 128`],
+      [
+        kind,
+        { to: { eid: "a", connectionResourceId: long(129) } },
+        `${name}.to.connection_resource_id: is too long: 129 bytes, at most 128`,
+      ],
       [kind, { to: { eid: "a", node: "\n" } }, `${name}.to.node: holds the control character U+000A`],
       [kind, { to: { eid: "a", node: long(256) } }, `${name}.to.node: is too long: 256 bytes, at most 255`],
       [kind, { type: long(129) }, `${name}.type: is too long: 129 bytes, at most 128`],
       [kind, { timestamp: -1n }, `${name}.timestamp: is -1, must be at least 0`],
-      [kind, { payload: { media: [{ type: "image" }, { type: "gif" }] } }, `${name}.payload.media[1].type: is "gif", must be one of image, video, audio, file`],
+      [
+        kind,
+        { payload: { media: [{ type: "image" }, { type: "gif" }] } },
+        `${name}.payload.media[1].type: is "gif", must be one of image, video, audio, file`,
+      ],
       [kind, { payload: { media: [{}] } }, `${name}.payload.media[0].type: is missing`],
-      [kind, { payload: { media: [{ type: "file", size: -1n }] } }, `${name}.payload.media[0].size: is -1, must be at least 0`],
-      [kind, { ack: { status: [11, 8] } }, `${name}.ack.status[1]: is 8, must be one of 9 DELIVERED, 10 READ, 11 FORWARDED, 12 SENT, 13 PLAYED`],
+      [
+        kind,
+        { payload: { media: [{ type: "file", size: -1n }] } },
+        `${name}.payload.media[0].size: is -1, must be at least 0`,
+      ],
+      [
+        kind,
+        { ack: { status: [11, 8] } },
+        `${name}.ack.status[1]: is 8, must be one of 9 DELIVERED, 10 READ, 11 FORWARDED, 12 SENT, 13 PLAYED`,
+      ],
       [kind, { ack: { status: [0] } }, `${name}.ack.status[0]: is 0, no status`],
       [kind, { metadata: { encrypted: "a b" } }, `${name}.metadata.encrypted: is not base64`],
       [kind, { metadata: { signature: "abc==" } }, `${name}.metadata.signature: is not base64`],
@@ -64,7 +80,11 @@ const cases: Case[] = [
   ["signal", { type: 4 }, "signal.type: is 4, must be one of 1 REQUEST"],
   ["signal", { status: 0 }, "signal.status: is missing"],
   ["signal", { status: 12 }, "signal.status: is 12 SENT, which only the server sends"],
-  ["signal", { status: 7 }, "signal.status: is 7, must be one of 1 TYPING, 2 RECORDING, 3 FORWARDED, 4 DELIVERED, 5 READ, 6 RESUME, 13 PLAYED"],
+  [
+    "signal",
+    { status: 7 },
+    "signal.status: is 7, must be one of 1 TYPING, 2 RECORDING, 3 FORWARDED, 4 DELIVERED, 5 READ, 6 RESUME, 13 PLAYED",
+  ],
   ["signal", { timestamp: -1n }, "signal.timestamp: is -1, must be at least 0"],
   ["signal", { monotonicId: -1n }, "signal.monotonic_id: is -1, must be at least 0"],
   ["signal", { status: 6, monotonicId: -2n }, "signal.monotonic_id: is -2, must be at least -1"],
@@ -78,7 +98,11 @@ const cases: Case[] = [
   ["awareness", { type: 3 }, "awareness.type: is 3, must be one of 1 PRESENCE, 2 STATUS"],
   ["awareness", { status: 0 }, "awareness.status: is missing"],
   ["awareness", { status: -1 }, "awareness.status: is -1, must be at least 0"],
-  ["awareness", { status: 6 }, "awareness.status: is 6, must be one of 1 ONLINE, 2 OFFLINE, 3 AWAY, 4 BUSY, 5 DND for type 1 PRESENCE"],
+  [
+    "awareness",
+    { status: 6 },
+    "awareness.status: is 6, must be one of 1 ONLINE, 2 OFFLINE, 3 AWAY, 4 BUSY, 5 DND for type 1 PRESENCE",
+  ],
   ["awareness", { type: 2, status: 5 }, "awareness.status: is 5, must be 6 or more for type 2 STATUS"],
   ["awareness", { locationSharing: 2 }, "awareness.location_sharing: is 2, must be one of 0 OFF, 1 ON"],
   ["awareness", { latitude: 90.1 }, "awareness.latitude: is 90.1, must be a number from -90 to 90"],
@@ -91,13 +115,25 @@ const cases: Case[] = [
   ["awarenessContact", { to: { eid: long(256) } }, "awareness_contact.to.eid: is too long: 256 bytes, at most 255"],
   ["awarenessContact", { trackingId: long(129) }, "awareness_contact.tracking_id: is too long: 129 bytes, at most 128"],
   ["awarenessContact", { relationship: 0 }, "awareness_contact.relationship: is missing"],
-  ["awarenessContact", { relationship: 3 }, "awareness_contact.relationship: is 3, must be one of 1 UNILATERAL, 2 MUTUAL"],
+  [
+    "awarenessContact",
+    { relationship: 3 },
+    "awareness_contact.relationship: is 3, must be one of 1 UNILATERAL, 2 MUTUAL",
+  ],
   ["awarenessContact", { action: 0 }, "awareness_contact.action: is missing"],
   ["awarenessContact", { action: 5 }, "awareness_contact.action: is 5 REMOVED, which only the server sends"],
   ["awarenessContact", { timestamp: -1n }, "awareness_contact.timestamp: is -1, must be at least 0"],
-  ["awarenessContact", { locationPrecisionM: -2 }, "awareness_contact.location_precision_m: is -2, must be at least -1"],
+  [
+    "awarenessContact",
+    { locationPrecisionM: -2 },
+    "awareness_contact.location_precision_m: is -2, must be at least -1",
+  ],
   ["awarenessVisibility", { id: "\u0001" }, "awareness_visibility.id: holds the control character U+0001"],
-  ["awarenessVisibility", { from: { eid: "\u0001" } }, "awareness_visibility.from.eid: holds the control character U+0001"],
+  [
+    "awarenessVisibility",
+    { from: { eid: "\u0001" } },
+    "awareness_visibility.from.eid: holds the control character U+0001",
+  ],
   ["awarenessVisibility", { type: 0 }, "awareness_visibility.type: is missing"],
   ["awarenessVisibility", { timestamp: -1n }, "awareness_visibility.timestamp: is -1, must be at least 0"],
   ["pingPong", { id: long(129) }, "ping_pong.id: is too long: 129 bytes, at most 128"],
@@ -109,7 +145,11 @@ const cases: Case[] = [
   ["tokenAuthority", { token: "" }, "token_authority.token: is missing"],
   ["tokenAuthority", { type: 2 }, "token_authority.type: is 2 RESULT, which only the server sends"],
   ["tokenAuthority", { task: 0 }, "token_authority.task: is missing"],
-  ["tokenAuthority", { task: 5 }, "token_authority.task: is 5, must be one of 1 REFRESH, 2 REVOKE, 3 VALIDATE, 4 AUTHENTICATE"],
+  [
+    "tokenAuthority",
+    { task: 5 },
+    "token_authority.task: is 5, must be one of 1 REFRESH, 2 REVOKE, 3 VALIDATE, 4 AUTHENTICATE",
+  ],
   ["tokenAuthority", { timestamp: -1n }, "token_authority.timestamp: is -1, must be at least 0"],
   ["tokenAuthority", { id: "\u0001" }, "token_authority.id: holds the control character U+0001"],
   ["logout", { to: { eid: "\u0001" } }, "logout.to.eid: holds the control character U+0001"],
@@ -121,7 +161,11 @@ const cases: Case[] = [
   ["locationStream", { from: { eid: "\u0001" } }, "location_stream.from.eid: holds the control character U+0001"],
   ["locationStream", { to: { eid: "\u0001" } }, "location_stream.to.eid: holds the control character U+0001"],
   ["locationStream", { latitude: -90.5 }, "location_stream.latitude: is -90.5, must be a number from -90 to 90"],
-  ["locationStream", { longitude: Number.POSITIVE_INFINITY }, "location_stream.longitude: is Infinity, must be a number from -180 to 180"],
+  [
+    "locationStream",
+    { longitude: Number.POSITIVE_INFINITY },
+    "location_stream.longitude: is Infinity, must be a number from -180 to 180",
+  ],
   ["locationStream", { altitude: Number.NaN }, "location_stream.altitude: is NaN, must be a finite number"],
   ["locationStream", { timestamp: -1n }, "location_stream.timestamp: is -1, must be at least 0"],
   ["event", { id: "" }, "event.id: is missing"],
@@ -132,7 +176,11 @@ const cases: Case[] = [
   ["event", { ttl: -1 }, "event.ttl: is -1, must be at least 0"],
   ["query", { id: "" }, "query.id: is missing"],
   ["query", { type: 0 }, "query.type: is missing"],
-  ["query", { type: 6 }, "query.type: is 6, must be one of 1 HISTORY, 2 SESSIONS, 3 UNREAD, 4 PUSH_SUBSCRIBE, 5 PUSH_UNSUBSCRIBE"],
+  [
+    "query",
+    { type: 6 },
+    "query.type: is 6, must be one of 1 HISTORY, 2 SESSIONS, 3 UNREAD, 4 PUSH_SUBSCRIBE, 5 PUSH_UNSUBSCRIBE",
+  ],
   ["query", { with: { eid: "\u0001" } }, "query.with.eid: holds the control character U+0001"],
   ["query", { before: -1n }, "query.before: is -1, must be at least 0"],
   ["query", { after: -1n }, "query.after: is -1, must be at least 0"],

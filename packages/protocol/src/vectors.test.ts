@@ -6,7 +6,8 @@ import { decodeMessage } from "./decode-message.js";
 import { file_bimip_server_server } from "./gen/bimip/server/server_pb.js";
 import { decodeFrame, encodeStanza, MessageSchemeSchema, STANZA_KINDS, STANZA_ROUTE, stanzaToJson } from "./index.js";
 
-const bytesOf = (hex: string): Uint8Array => Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+const bytesOf = (hex: string): Uint8Array =>
+  Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 const root = loadRoot();
 const stanzas = vectors.filter((vector) => vector.type === "bimip.MessageScheme");
 const serverMessages = vectors.filter((vector) => vector.type !== "bimip.MessageScheme");
@@ -18,7 +19,7 @@ const serverSchema = (type: string): DescMessage => {
 
 describe("golden vectors", () => {
   it("are what protobufjs makes of the .proto files today", () => {
-    expect(vectors.map(({ goHex: _, ...rest }) => rest)).toEqual(makeVectors());
+    expect(vectors.map(({ name, type, hex, value }) => ({ name, type, hex, value }))).toEqual(makeVectors());
   });
 
   it("cover every stanza of the envelope and every server message", () => {

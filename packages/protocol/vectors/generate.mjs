@@ -1,5 +1,5 @@
 // Makes stanzas.json: every stanza and server message, fully populated, encoded by implementations that are not ours.
-//   node packages/protocol/vectors/generate.mjs
+//   node packages/protocol/vectors/generate.mjs && npx biome format --write packages/protocol/vectors
 // `hex` is by protobufjs, `goHex` by protobuf-go (inside `buf convert`), both straight from the .proto files.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -129,7 +129,14 @@ const payloads = {
     next: "99",
     done: true,
     sessions: [
-      { device: "phone", node: "gateway-1", since: timestamp, lastSeen: timestamp, address: "192.0.2.1", current: true },
+      {
+        device: "phone",
+        node: "gateway-1",
+        since: timestamp,
+        lastSeen: timestamp,
+        address: "192.0.2.1",
+        current: true,
+      },
     ],
     unread: [{ with: to, count: 999, lastId: "4294967296" }],
   },
@@ -191,13 +198,26 @@ function goHex(directory, { type, value }) {
   const input = join(directory, "value.json");
   writeFileSync(input, JSON.stringify(value));
   const buf = fileURLToPath(new URL("../../../node_modules/.bin/buf", import.meta.url));
-  return execFileSync(buf, ["convert", protoDir, "--type", type, "--from", `${input}#format=json`, "--to", "-#format=binpb"]).toString("hex");
+  return execFileSync(buf, [
+    "convert",
+    protoDir,
+    "--type",
+    type,
+    "--from",
+    `${input}#format=json`,
+    "--to",
+    "-#format=binpb",
+  ]).toString("hex");
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const directory = mkdtempSync(join(tmpdir(), "bimip-vectors-"));
   try {
-    const vectors = makeVectors().map(({ value, ...rest }) => ({ ...rest, goHex: goHex(directory, { ...rest, value }), value }));
+    const vectors = makeVectors().map(({ value, ...rest }) => ({
+      ...rest,
+      goHex: goHex(directory, { ...rest, value }),
+      value,
+    }));
     writeFileSync(vectorFile, `${JSON.stringify(vectors, null, 2)}\n`);
   } finally {
     rmSync(directory, { recursive: true });

@@ -23,15 +23,22 @@ export class Registry {
 
   /** Records an opened session; its epoch is the entry's revision. A repeat of the same event changes nothing. */
   async open(event: SessionEvent): Promise<Registered> {
-    return this.#change(event, (current) => (current?.sessionId === event.sessionId && current.online ? undefined : true));
+    return this.#change(event, (current) =>
+      current?.sessionId === event.sessionId && current.online ? undefined : true,
+    );
   }
 
   /** Records an ended session, unless a newer one took the device over. */
   async close(event: SessionEvent): Promise<Registered> {
-    return this.#change(event, (current) => (current?.sessionId === event.sessionId && current.online ? true : undefined));
+    return this.#change(event, (current) =>
+      current?.sessionId === event.sessionId && current.online ? true : undefined,
+    );
   }
 
-  async #change(event: SessionEvent, wanted: (current: SessionRecord | undefined) => true | undefined): Promise<Registered> {
+  async #change(
+    event: SessionEvent,
+    wanted: (current: SessionRecord | undefined) => true | undefined,
+  ): Promise<Registered> {
     const key = sessionKey(event.eid, event.device);
     const { eid, device, node, sessionId, open } = event;
     const record: SessionRecord = { eid, device, node, sessionId, online: open, at: Number(event.timestamp) };
@@ -41,7 +48,10 @@ export class Registry {
       if (wanted(current) === undefined) return { epoch: entry?.revision ?? 0, changed: false };
       try {
         const text = JSON.stringify(record);
-        const epoch = entry === null ? await this.#sessions.create(key, text) : await this.#sessions.update(key, text, entry.revision);
+        const epoch =
+          entry === null
+            ? await this.#sessions.create(key, text)
+            : await this.#sessions.update(key, text, entry.revision);
         return { epoch, changed: true };
       } catch {
         // somebody else wrote in between: look again

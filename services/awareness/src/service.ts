@@ -27,7 +27,11 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
     events.inc({ event: event.open ? "open" : "close" });
     const { epoch } = event.open ? await registry.open(event) : await registry.close(event);
     if (event.open) {
-      const claim = create(SessionClaimSchema, { device: event.device, sessionId: event.sessionId, epoch: BigInt(epoch) });
+      const claim = create(SessionClaimSchema, {
+        device: event.device,
+        sessionId: event.sessionId,
+        epoch: BigInt(epoch),
+      });
       link.nc.publish(SUBJECTS.claim(event.eid), toBinary(SessionClaimSchema, claim));
     }
     return { epoch: BigInt(epoch) };

@@ -41,12 +41,17 @@ export class Connection implements SocketHandler {
     this.#admission = admission;
     gateway.metrics.connections.inc();
     if (admission.claims !== undefined) this.#begin(admission.claims);
-    else this.#authTimer = setTimeout(() => this.#refuse(ErrorCode.TIMED_OUT, "no token came in time"), gateway.limits.authTimeoutMs);
+    else
+      this.#authTimer = setTimeout(
+        () => this.#refuse(ErrorCode.TIMED_OUT, "no token came in time"),
+        gateway.limits.authTimeoutMs,
+      );
   }
 
   onFrame(bytes: Uint8Array): void {
     if (this.#early === undefined) return this.#take(bytes);
-    if (this.#early.push(bytes) > MAX_EARLY_FRAMES) this.#refuse(ErrorCode.TOO_FAST, "too many frames before the token was checked");
+    if (this.#early.push(bytes) > MAX_EARLY_FRAMES)
+      this.#refuse(ErrorCode.TOO_FAST, "too many frames before the token was checked");
   }
 
   #take(bytes: Uint8Array): void {
@@ -103,7 +108,10 @@ export class Connection implements SocketHandler {
   /** First frame of a connection without a token: TokenAuthority AUTHENTICATE. */
   #authenticate(stanza: Stanza): void {
     if (stanza.kind !== "tokenAuthority" || stanza.value.task !== TokenTask.AUTHENTICATE) {
-      return this.#refuse(ErrorCode.NOT_AUTHENTICATED, "the first stanza must be TokenAuthority with task 4 AUTHENTICATE");
+      return this.#refuse(
+        ErrorCode.NOT_AUTHENTICATED,
+        "the first stanza must be TokenAuthority with task 4 AUTHENTICATE",
+      );
     }
     this.#early = [];
     const { token, id } = stanza.value;
@@ -118,7 +126,8 @@ export class Connection implements SocketHandler {
         this.#early = undefined;
         for (const bytes of early) this.#take(bytes);
       },
-      (error: unknown) => this.#refuse(ErrorCode.NOT_AUTHENTICATED, error instanceof Error ? error.message : "bad token", id),
+      (error: unknown) =>
+        this.#refuse(ErrorCode.NOT_AUTHENTICATED, error instanceof Error ? error.message : "bad token", id),
     );
   }
 

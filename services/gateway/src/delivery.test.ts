@@ -107,7 +107,9 @@ test("whatever is lost on the way, whatever the order of events: everything once
       }
       const wanted = log.filter((item) => decodeFrame(item.bytes).stanza.value.from?.eid === "bob@x").length;
       const resumes = () =>
-        socket.stanzas.filter(({ kind, value }) => kind === "signal" && "status" in value && value.status === SignalStatus.RESUME);
+        socket.stanzas.filter(
+          ({ kind, value }) => kind === "signal" && "status" in value && value.status === SignalStatus.RESUME,
+        );
       while (socket.messages().length < wanted || resumes().length === 0) {
         drain();
         delivery.onDoubt("reconnect");

@@ -1,4 +1,12 @@
-import { encodeStanza, entryTarget, isFrom, SignalSchema, SignalStatus, SignalType, withIndexes } from "@bimip/protocol";
+import {
+  encodeStanza,
+  entryTarget,
+  isFrom,
+  SignalSchema,
+  SignalStatus,
+  SignalType,
+  withIndexes,
+} from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import type { LogReader } from "@bimip/nats";
 import type { GatewayMetrics } from "./metrics.js";
@@ -184,7 +192,8 @@ export class Delivery {
     this.#mode = "live";
     this.#loop = undefined; // before what follows: it may have to start the next one
     this.#o.metrics.catchUp.dec();
-    for (const entry of ahead) this.onLive(entry, (live, previousId) => withIndexes(live.bytes, live.index, previousId));
+    for (const entry of ahead)
+      this.onLive(entry, (live, previousId) => withIndexes(live.bytes, live.index, previousId));
     return true;
   }
 

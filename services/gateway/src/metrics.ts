@@ -20,13 +20,19 @@ export function createGatewayMetrics(metrics: Metrics) {
       help: "From a message's arrival to its SENT.",
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     }),
-    catchUp: metrics.gauge({ name: "bimip_gateway_catch_up_sessions", help: "Sessions reading their log instead of live traffic." }),
+    catchUp: metrics.gauge({
+      name: "bimip_gateway_catch_up_sessions",
+      help: "Sessions reading their log instead of live traffic.",
+    }),
     catchUpStarts: metrics.counter({
       name: "bimip_gateway_catch_up_total",
       help: "Switches from live to reading the log, by reason.",
       labelNames: ["reason"],
     }),
-    replaced: metrics.counter({ name: "bimip_gateway_replaced_total", help: "Sessions ended by a newer one of the same device." }),
+    replaced: metrics.counter({
+      name: "bimip_gateway_replaced_total",
+      help: "Sessions ended by a newer one of the same device.",
+    }),
   } as const;
 }
 

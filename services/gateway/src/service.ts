@@ -17,7 +17,10 @@ const CLOSE_SLICE = 200;
 const CLOSE_SLICE_MS = 20;
 
 /** The edge: holds the devices' sockets. Resolves when it is ready to take them. */
-export async function createGateway(config: GatewayConfig, context: ServiceContext): Promise<RunningService & { port: number }> {
+export async function createGateway(
+  config: GatewayConfig,
+  context: ServiceContext,
+): Promise<RunningService & { port: number }> {
   const { logger, health, signal } = context;
   const link = await connectNats({
     servers: config.NATS_URL,
@@ -108,7 +111,8 @@ async function admit(gateway: Gateway, request: ConnectRequest): Promise<Admissi
 
 async function closeInSlices(sessions: readonly { close(code: number, reason: string): void }[]): Promise<void> {
   for (let at = 0; at < sessions.length; at += CLOSE_SLICE) {
-    for (const session of sessions.slice(at, at + CLOSE_SLICE)) session.close(CloseCode.DRAINING, "draining, come back");
+    for (const session of sessions.slice(at, at + CLOSE_SLICE))
+      session.close(CloseCode.DRAINING, "draining, come back");
     await new Promise((resolve) => setTimeout(resolve, CLOSE_SLICE_MS));
   }
 }

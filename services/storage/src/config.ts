@@ -2,6 +2,9 @@ import { loadConfig } from "@bimip/runtime";
 
 /** What storage reads from the environment; packages/runtime documents each. */
 export const readConfig = (env?: NodeJS.ProcessEnv) =>
-  loadConfig(["NATS_URL", "BIMIP_LOG_PARTITIONS", "BIMIP_REPLICAS", "BIMIP_DEDUPE_WINDOW_S", "BIMIP_LOG_MAX_AGE_S"], env);
+  loadConfig(
+    ["NATS_URL", "BIMIP_LOG_PARTITIONS", "BIMIP_REPLICAS", "BIMIP_DEDUPE_WINDOW_S", "BIMIP_LOG_MAX_AGE_S"],
+    env,
+  );
 
 export type StorageConfig = ReturnType<typeof readConfig>;

@@ -14,6 +14,8 @@ export function createGoSource(): NatsSource {
       const goEnv = {
         ...env,
         GOBIN: tempDir,
+        // An interrupted go leaves its work behind; here it is removed with the folder.
+        GOTMPDIR: tempDir,
         CGO_ENABLED: "0",
         GIT_TERMINAL_PROMPT: "0",
         // Public modules all: no setting of this machine may exempt them from the checksum database.

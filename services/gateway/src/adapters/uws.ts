@@ -140,7 +140,8 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
   return new Promise((resolve, reject) => {
     const listen: ListenWithOptions = app.listen.bind(app) as unknown as ListenWithOptions;
     listen(options.host, options.port, EXCLUSIVE_PORT, (listening) => {
-      if (!listening) return reject(new Error(`cannot listen on ${options.host}:${options.port} (BIMIP_HOST, BIMIP_PORT)`));
+      if (!listening)
+        return reject(new Error(`cannot listen on ${options.host}:${options.port} (BIMIP_HOST, BIMIP_PORT)`));
       resolve({
         port: uws.us_socket_local_port(listening),
         stopAccepting: () => uws.us_listen_socket_close(listening),
@@ -159,14 +160,22 @@ type ListenWithOptions = (
 ) => void;
 
 /** Everything of the request is read before the first await: afterwards it is gone. */
-function upgrade(door: Door, response: HttpResponse, request: HttpRequest, context: Parameters<typeof response.upgrade>[4]): void {
+function upgrade(
+  door: Door,
+  response: HttpResponse,
+  request: HttpRequest,
+  context: Parameters<typeof response.upgrade>[4],
+): void {
   let aborted = false;
   response.onAborted(() => {
     aborted = true;
   });
   const key = request.getHeader("sec-websocket-key");
   const extensions = request.getHeader("sec-websocket-extensions");
-  const protocols = request.getHeader("sec-websocket-protocol").split(",").map((protocol) => protocol.trim());
+  const protocols = request
+    .getHeader("sec-websocket-protocol")
+    .split(",")
+    .map((protocol) => protocol.trim());
   const connectRequest = readConnectRequest(request, protocols);
   const accepted = protocols.includes(SUBPROTOCOL) ? SUBPROTOCOL : "";
   void (async () => {
@@ -190,7 +199,9 @@ const NOT_FOUND = { status: 404, contentType: "text/plain; charset=utf-8", body:
 function readConnectRequest(request: HttpRequest, protocols: readonly string[]): ConnectRequest {
   const authorization = request.getHeader("authorization");
   const fromHeader = /^bearer +(.+)$/i.exec(authorization)?.[1];
-  const fromProtocol = protocols.find((protocol) => protocol.startsWith(BEARER_PROTOCOL))?.slice(BEARER_PROTOCOL.length);
+  const fromProtocol = protocols
+    .find((protocol) => protocol.startsWith(BEARER_PROTOCOL))
+    ?.slice(BEARER_PROTOCOL.length);
   const query = new URLSearchParams(request.getQuery());
   return {
     token: fromHeader ?? fromProtocol ?? query.get("access_token") ?? undefined,
@@ -210,7 +221,12 @@ function serveHttp(app: TemplatedApp, sources: { health: Health; metrics: Metric
     void answering.then((answer) => {
       if (aborted) return;
       const { status, contentType, body } = answer ?? NOT_FOUND;
-      response.cork(() => response.writeStatus(`${status} ${STATUS_CODES[status] ?? ""}`).writeHeader("content-type", contentType).end(`${body}\n`));
+      response.cork(() =>
+        response
+          .writeStatus(`${status} ${STATUS_CODES[status] ?? ""}`)
+          .writeHeader("content-type", contentType)
+          .end(`${body}\n`),
+      );
     });
   });
 }

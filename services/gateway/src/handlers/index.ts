@@ -14,7 +14,13 @@ type Handler<K extends StanzaKind> = (
 
 const notBuilt = (_gateway: Gateway, session: Session, value: object): void => {
   const id = "id" in value && typeof value.id === "string" ? value.id : "";
-  session.fail(new BimipError(ErrorCode.NOT_BUILT, `${value && "$typeName" in value ? value.$typeName : "stanza"} is not built yet`, { id }));
+  session.fail(
+    new BimipError(
+      ErrorCode.NOT_BUILT,
+      `${value && "$typeName" in value ? value.$typeName : "stanza"} is not built yet`,
+      { id },
+    ),
+  );
 };
 
 /** Every stanza a device can send, and who takes care of it. Those that only the server sends were refused before. */

@@ -70,7 +70,15 @@ function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow:
     session.unconfirmed--;
     if (failure === undefined) {
       gateway.metrics.sentSeconds.observe((performance.now() - startedMs) / 1_000);
-      session.send(encodeSent({ id, toEid: to, monotonicId: index, logId: to === sender ? index : copyIndex, timestampMs: Date.now() }));
+      session.send(
+        encodeSent({
+          id,
+          toEid: to,
+          monotonicId: index,
+          logId: to === sender ? index : copyIndex,
+          timestampMs: Date.now(),
+        }),
+      );
       return;
     }
     gateway.logger.warn({ reason: failure, stanza: id }, "message not confirmed");
@@ -82,7 +90,12 @@ function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow:
   );
   if (!copies) return;
   gateway.publisher.append(
-    { subject: session.logSubject, payload, entryId: entryId(sender, COPY_KIND, sender, copyId(to, id)), lane: session.id },
+    {
+      subject: session.logSubject,
+      payload,
+      entryId: entryId(sender, COPY_KIND, sender, copyId(to, id)),
+      lane: session.id,
+    },
     (result) => settle(result, true),
   );
 }

@@ -1,4 +1,12 @@
-import { BimipError, ErrorCode, encodeStanza, type Signal, SignalSchema, SignalStatus, SignalType } from "@bimip/protocol";
+import {
+  BimipError,
+  ErrorCode,
+  encodeStanza,
+  type Signal,
+  SignalSchema,
+  SignalStatus,
+  SignalType,
+} from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
@@ -15,7 +23,9 @@ export async function handleSignal(gateway: Gateway, session: Session, signal: S
     return session.fail(new BimipError(ErrorCode.NOT_BUILT, "signal: only RESUME is built yet", { id }));
   }
   if (monotonicId === 0n) {
-    return session.fail(new BimipError(ErrorCode.NOT_BUILT, "signal.monotonic_id: 0 (the stored cursor) is not built yet", { id }));
+    return session.fail(
+      new BimipError(ErrorCode.NOT_BUILT, "signal.monotonic_id: 0 (the stored cursor) is not built yet", { id }),
+    );
   }
   if (monotonicId === EVERYTHING) return session.delivery.start(0, "resume", { withOwn: true, id });
   const head = await gateway.reader.head(session.eid);

@@ -1,0 +1,124 @@
+import { createInterface, cursorTo, clearScreenDown, type Interface, moveCursor } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { stripVTControlCharacters } from "node:util";
+
+/** The part of chat that shows things. */
+export interface ChatView {
+  /** A finished line. */
+  print(line: string): void;
+  /** A message under way; the answer replaces it by `done`, in whatever order they finish. */
+  pending(line: string): (done: string) => void;
+  close(): void;
+}
+
+/** What the person does. */
+export interface ChatInput {
+  readonly onLine: (line: string) => void;
+  /** End of input (Ctrl-D, or the pipe's end). */
+  readonly onEnd: () => void;
+  /** Ctrl-C at the prompt. */
+  readonly onInterrupt: () => void;
+}
+
+/** Lines in, lines out; a message is shown once it is finished. For pipes and --json. */
+export function createPlainView(input: Readable, print: (line: string) => void, handlers: ChatInput): ChatView {
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  lines.on("line", handlers.onLine);
+  lines.on("close", handlers.onEnd);
+  return { print, pending: () => print, close: () => lines.close() };
+}
+
+/**
+ * A terminal: what is finished scrolls away above; below it the messages under way, and the prompt last. Only that
+ * lower part is ever drawn again.
+ */
+export function createTerminalView(input: Readable, output: Writable, handlers: ChatInput): ChatView {
+  return new TerminalView(input, output, handlers);
+}
+
+const PROMPT = "> ";
+const DEFAULT_COLUMNS = 80;
+
+class TerminalView implements ChatView {
+  readonly #output: Writable & { columns?: number };
+  readonly #lines: Interface;
+  readonly #pending: { line: string }[] = [];
+  #closed = false;
+
+  constructor(input: Readable, output: Writable, handlers: ChatInput) {
+    this.#output = output;
+    this.#lines = createInterface({ input, output, prompt: PROMPT, terminal: true });
+    this.#lines.on("line", (line) => {
+      // The cursor stands below what was typed: that is taken away, the message is drawn in its place.
+      this.#erase(this.#rowsOf(PROMPT + line));
+      this.#draw();
+      handlers.onLine(line);
+    });
+    this.#lines.on("close", () => {
+      this.#closed = true;
+      handlers.onEnd();
+    });
+    this.#lines.on("SIGINT", handlers.onInterrupt);
+    this.#lines.prompt();
+  }
+
+  print(line: string): void {
+    this.#redraw(() => this.#output.write(`${line}\n`));
+  }
+
+  pending(line: string): (done: string) => void {
+    const entry = { line };
+    this.#redraw(() => this.#pending.push(entry));
+    return (done) =>
+      this.#redraw(() => {
+        this.#pending.splice(this.#pending.indexOf(entry), 1);
+        this.#output.write(`${done}\n`);
+      });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#redraw(() => undefined);
+    this.#output.write("\n");
+    this.#lines.close();
+  }
+
+  #redraw(change: () => void): void {
+    if (this.#closed) return change();
+    this.#erase(this.#lines.getCursorPos().rows);
+    change();
+    this.#draw();
+  }
+
+  /** Erases the lower part; the cursor stands `promptRows` below the prompt's first row. */
+  #erase(promptRows: number): void {
+    const rows = this.#pending.reduce((sum, { line }) => sum + this.#rowsOf(line), promptRows);
+    moveCursor(this.#output, 0, -rows);
+    cursorTo(this.#output, 0);
+    clearScreenDown(this.#output);
+  }
+
+  #draw(): void {
+    for (const { line } of this.#pending) this.#output.write(`${line}\n`);
+    this.#lines.prompt(true);
+  }
+
+  #rowsOf(text: string): number {
+    const columns = this.#output.columns ?? DEFAULT_COLUMNS;
+    const rows = (line: string): number => Math.max(1, Math.ceil(columnsOf(line) / columns));
+    return text.split("\n").reduce((sum, line) => sum + rows(line), 0);
+  }
+}
+
+/** Columns a line takes in a terminal: wide characters (CJK, emoji) take two, combining ones none. */
+export function columnsOf(line: string): number {
+  let columns = 0;
+  for (const char of stripVTControlCharacters(line)) {
+    if (/[\p{Mn}\p{Me}\p{Cf}]/u.test(char)) continue;
+    columns +=
+      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{1faff}]/u.test(char)
+        ? 2
+        : 1;
+  }
+  return columns;
+}

@@ -1,0 +1,70 @@
+import type { IncomingMessage, IncomingPush } from "@bimip/client";
+import { Command, InvalidArgumentError } from "commander";
+import { CliError } from "../cli-error.js";
+import { createOutput } from "../output.js";
+import type { ProgramContext } from "../program-context.js";
+import { connect, createSession, type SessionOptions, withSessionOptions } from "../session.js";
+import { messageJson, messageText } from "../shown-message.js";
+import { onStopSignal } from "../stop-signal.js";
+
+const DEFAULT_DEVICE = "cli-listen";
+
+interface ListenOptions extends SessionOptions {
+  readonly count?: number;
+  readonly new?: boolean;
+  readonly json?: boolean;
+}
+
+/** `bimip listen`: prints what arrives. */
+export function listenCommand(context: ProgramContext): Command {
+  const command = new Command("listen")
+    .description("Print what arrives: first what was stored, then what comes, until Ctrl-C.")
+    .option("--count <n>", "end after so many messages", count)
+    .option("--new", "skip what was stored before");
+  return withSessionOptions(command, DEFAULT_DEVICE)
+    .option("--json", "one line of JSON a message")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ npx bimip listen --as bob@example.com
+  $ npx bimip listen --as bob@example.com --new --count 1 --json`,
+    )
+    .action((options: ListenOptions) => listen(options, context));
+}
+
+async function listen(options: ListenOptions, context: ProgramContext): Promise<void> {
+  const output = createOutput({ ...context, json: options.json === true });
+  const session = await createSession(options, DEFAULT_DEVICE, context);
+  const { client } = session;
+  const stop = onStopSignal();
+  let shown = 0;
+  const done = new Promise<void>((resolve, reject) => {
+    const show = (kind: "message" | "push", message: IncomingMessage | IncomingPush): void => {
+      if ((options.new === true && message.replayed) || shown === options.count) return;
+      output.result(messageJson(kind, message), messageText(message, output));
+      if (++shown === options.count) resolve();
+    };
+    client.on("message", (message) => show("message", message));
+    client.on("push", (push) => show("push", push));
+    client.on("error", (error) => (client.state === "closed" ? reject(error) : output.note(error.details)));
+  });
+  // Both are waited for later, or never when connecting fails.
+  done.catch(() => undefined);
+  try {
+    await Promise.race([connect(session), stop.first, done]);
+    if (shown !== options.count) output.note(`listening as ${session.eid}, Ctrl-C ends`);
+    await Promise.race([done, stop.first]);
+  } catch (error) {
+    throw CliError.from(error);
+  } finally {
+    stop.dispose();
+    await client.close();
+  }
+}
+
+function count(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError("Use a number from 1 on.");
+  return number;
+}

@@ -1,0 +1,64 @@
+import { text as readText } from "node:stream/consumers";
+import { Command } from "commander";
+import { CliError } from "../cli-error.js";
+import { createOutput } from "../output.js";
+import type { ProgramContext } from "../program-context.js";
+import { connect, createSession, type SessionOptions, withSessionOptions } from "../session.js";
+
+/** Not that of chat or listen, which a second connection of the same device would end. */
+const DEFAULT_DEVICE = "cli-send";
+
+interface SendOptions extends SessionOptions {
+  readonly to: string;
+  readonly toDevice?: string;
+  readonly id?: string;
+  readonly json?: boolean;
+}
+
+/** `bimip send`: one message, done when it is stored. */
+export function sendCommand(context: ProgramContext): Command {
+  const command = new Command("send")
+    .description("Send one message and wait until it is stored.")
+    .argument("[text...]", "the text; read from standard input when it is missing or -")
+    .requiredOption("--to <eid>", "the recipient")
+    .option("--to-device <name>", "only for this device of the recipient")
+    .option("--id <id>", "id of the message; the same one again is stored once");
+  return withSessionOptions(command, DEFAULT_DEVICE)
+    .option("--json", "one line of JSON: id, to, index, logIndex")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ npx bimip send --as alice@example.com --to bob@example.com "hello"
+  $ echo "from a script" | npx bimip send --as alice@example.com --to bob@example.com --json`,
+    )
+    .action(async (words: string[], options: SendOptions) => {
+      const output = createOutput({ ...context, json: options.json === true });
+      const text = await textOf(words, context);
+      const session = await createSession(options, DEFAULT_DEVICE, context);
+      await connect(session);
+      try {
+        const { to, toDevice: device, id } = options;
+        const sent = await session.client.send({
+          to: device === undefined ? to : { eid: to, device },
+          text,
+          ...(id !== undefined && { id }),
+        });
+        output.result(
+          sent,
+          `${output.paint("green", "✓")} stored at index ${sent.index} of ${sent.to} (id ${sent.id})`,
+        );
+      } finally {
+        await session.client.close();
+      }
+    });
+}
+
+async function textOf(words: readonly string[], { stdin }: ProgramContext): Promise<string> {
+  const given = words.join(" ");
+  if (given !== "" && given !== "-") return given;
+  if (stdin.isTTY === true && given === "") throw new CliError('nothing to send: give a text, such as "hello"');
+  const text = (await readText(stdin)).replace(/\r?\n$/, "");
+  if (text === "") throw new CliError("nothing to send: standard input is empty");
+  return text;
+}

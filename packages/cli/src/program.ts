@@ -1,0 +1,35 @@
+import { Command } from "commander";
+import { chatCommand } from "./commands/chat.js";
+import { decodeCommand } from "./commands/decode.js";
+import { listenCommand } from "./commands/listen.js";
+import { sendCommand } from "./commands/send.js";
+import { tokenCommand } from "./commands/token.js";
+import { upCommand } from "./commands/up.js";
+import type { ProgramContext } from "./program-context.js";
+
+export type { ProgramContext } from "./program-context.js";
+
+const EXAMPLES = `
+Examples:
+  $ npx bimip up                                                start everything on this machine
+  $ npx bimip chat --as alice@example.com --to bob@example.com  in one terminal
+  $ npx bimip chat --as bob@example.com --to alice@example.com  in another one
+  $ npx bimip send --as alice@example.com --to bob@example.com "hello"
+  $ npx bimip listen --as bob@example.com --json
+
+Environment: BIMIP_PORT, BIMIP_JWT_SECRET, BIMIP_DATA_DIR, NO_COLOR.
+Exit code: 0 done, 1 failed, 2 wrong usage.`;
+
+/** The whole command line. Wrong usage throws commander's CommanderError, everything else a CliError. */
+export function createProgram(context: ProgramContext): Command {
+  const program = new Command("bimip")
+    .description("Messages between devices, stored before they are confirmed.")
+    .addHelpText("after", EXAMPLES)
+    .showHelpAfterError("(add --help for the options)")
+    .showSuggestionAfterError()
+    .configureOutput({ writeOut: (text) => context.stdout.write(text), writeErr: (text) => context.stderr.write(text) })
+    .exitOverride();
+  const make = [upCommand, tokenCommand, chatCommand, sendCommand, listenCommand, decodeCommand];
+  for (const create of make) program.addCommand(create(context).copyInheritedSettings(program));
+  return program;
+}

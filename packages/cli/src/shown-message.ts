@@ -1,0 +1,36 @@
+import type { IncomingMessage, IncomingPush } from "@bimip/client";
+import { type Output, printable } from "./output.js";
+
+type Shown = IncomingMessage | IncomingPush;
+
+/** The JSON form of a message: what scripts get, one a line. */
+export function messageJson(kind: "message" | "push", message: Shown): object {
+  const { stanza: _stanza, ...fields } = message;
+  return { kind, ...fields };
+}
+
+/** One message as a line for people: time, sender, text and what else it holds. */
+export function messageText(message: Shown, output: Output, now = new Date()): string {
+  const time = output.paint("dim", timeText(new Date(message.timestamp), now));
+  const from = output.paint("cyan", printable(message.from.eid));
+  return `${time} ${from}: ${contentText(message)}`;
+}
+
+function contentText({ text, type, media, data }: Shown): string {
+  const parts = [
+    ...(type === "text" || type === "" ? [] : [`[${type}]`]),
+    ...(text === undefined ? [] : [text]),
+    ...media.map((item) => `<${item.type} ${item.url}>`),
+    ...Object.entries(data).flatMap(([key, value]) => (key === "text" ? [] : [`${key}=${value}`])),
+  ];
+  return printable(parts.length === 0 ? "(empty)" : parts.join(" "));
+}
+
+/** Hours and minutes; the date before it when that is another day. */
+function timeText(at: Date, now: Date): string {
+  if (Number.isNaN(at.getTime())) return "--:--";
+  const two = (part: number): string => String(part).padStart(2, "0");
+  const time = `${two(at.getHours())}:${two(at.getMinutes())}`;
+  const sameDay = at.toDateString() === now.toDateString();
+  return sameDay ? time : `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`;
+}
