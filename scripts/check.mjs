@@ -5,6 +5,7 @@ import { readFileSync, rmSync } from "node:fs";
 const RESULTS = "test-results.json";
 rmSync(RESULTS, { force: true });
 
+/** @type {[name: string, command: string, args: string[]][]} */
 const steps = [
   ["schema", "npx", ["buf", "lint"]],
   ["generated code", "npx", ["buf", "generate"]],

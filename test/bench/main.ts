@@ -179,10 +179,10 @@ function report(
         p99: middle((r) => r.endToEndMs.p99),
       },
       sentMs: { p50: middle((r) => r.sentMs.p50), p95: middle((r) => r.sentMs.p95), p99: middle((r) => r.sentMs.p99) },
-      cpuMicrosPerMessage: {
+      cpuMicrosPerMessage: <Record<string, number>>{
         ...Object.fromEntries(names.map((name) => [name, middle((run) => run.cpuPerMessage[name] ?? 0)])),
         sum: middle((run) => Object.values(run.cpuPerMessage).reduce((a, b) => a + b, 0)),
-      } as Record<string, number>,
+      },
       generatorMicrosPerMessage: middle((run) => run.generatorCpuMicros / run.delivered),
       lost: of.reduce((sum, run) => sum + run.lost, 0),
       repeated: of.reduce((sum, run) => sum + run.repeated, 0),

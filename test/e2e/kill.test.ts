@@ -59,7 +59,7 @@ test.each(["gateway", "router", "nats-server"])(
         killed = true;
         const victim = stack.process(name);
         const before = victim.pid;
-        victim.kill("SIGKILL");
+        void victim.kill("SIGKILL");
         void eventually("another pid", () => stack.process(name).pid !== before);
       }
     }

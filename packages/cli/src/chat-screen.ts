@@ -104,7 +104,8 @@ class TerminalView implements ChatView {
   }
 
   #rowsOf(text: string): number {
-    const columns = this.#output.columns ?? DEFAULT_COLUMNS;
+    // Some terminals say 0 when they do not know.
+    const columns = this.#output.columns || DEFAULT_COLUMNS;
     const rows = (line: string): number => Math.max(1, Math.ceil(columnsOf(line) / columns));
     return text.split("\n").reduce((sum, line) => sum + rows(line), 0);
   }

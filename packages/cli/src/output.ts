@@ -22,21 +22,23 @@ export interface OutputOptions {
 export interface Output {
   readonly json: boolean;
   /** The result: `text` for people, `value` as one line of JSON for scripts. */
-  result(value: object, text: string): void;
+  readonly result: (value: object, text: string) => void;
   /** What is only for people; nothing with --json. */
-  say(text: string): void;
+  readonly say: (text: string) => void;
   /** Beside the result, on stderr, for people. */
-  note(text: string): void;
+  readonly note: (text: string) => void;
   /** The one line of an error, on stderr. */
-  fail(message: string, code?: number): void;
+  readonly fail: (message: string, code?: number) => void;
   /** Text in a style, where stdout is a terminal that shows colours. */
-  paint(style: Style, text: string): string;
+  readonly paint: (style: Style, text: string) => string;
 }
 
 export function createOutput({ json, stdout, stderr, env }: OutputOptions): Output {
   const colours = (sink: Sink): boolean =>
     sink.isTTY === true && (env.NO_COLOR ?? "") === "" && env.TERM !== "dumb" && !json;
-  const paintOn = (sink: Sink, style: Style, text: string): string => (colours(sink) ? styleText(style, text) : text);
+  // styleText would judge by process.stdout; what counts is where we write.
+  const paintOn = (sink: Sink, style: Style, text: string): string =>
+    colours(sink) ? styleText(style, text, { validateStream: false }) : text;
   return {
     json,
     result: (value, text) => stdout.write(`${json ? JSON.stringify(value) : text}\n`),

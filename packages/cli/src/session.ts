@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { issueToken } from "@bimip/auth";
 import { type BimipClient, createClient } from "@bimip/client";
+import { BimipError, ErrorCode } from "@bimip/protocol";
 import type { Command } from "commander";
 import { CliError } from "./cli-error.js";
 import type { ProgramContext } from "./program-context.js";
@@ -105,12 +106,10 @@ export async function connect({ client, url }: Session): Promise<void> {
     await Promise.race([client.connect(), failed]);
   } catch (error) {
     client.close().catch(() => undefined);
-    const { message, code } = CliError.from(error);
-    const refused = code === 401 || code === 403;
-    throw new CliError(refused ? message : `cannot connect to ${url}: ${message}`, {
-      cause: error,
-      ...(code && { code }),
-    });
+    const told = CliError.from(error);
+    if (told.code === ErrorCode.NOT_AUTHENTICATED || told.code === ErrorCode.NOT_ALLOWED) throw told;
+    const why = error instanceof BimipError ? error.details : told.message;
+    throw new CliError(`cannot connect to ${url}: ${why}`, { cause: error, ...(told.code && { code: told.code }) });
   } finally {
     off?.();
   }

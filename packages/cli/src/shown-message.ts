@@ -27,7 +27,7 @@ function contentText({ text, type, media, data }: Shown): string {
 }
 
 /** Hours and minutes; the date before it when that is another day. */
-function timeText(at: Date, now: Date): string {
+export function timeText(at: Date, now = new Date()): string {
   if (Number.isNaN(at.getTime())) return "--:--";
   const two = (part: number): string => String(part).padStart(2, "0");
   const time = `${two(at.getHours())}:${two(at.getMinutes())}`;

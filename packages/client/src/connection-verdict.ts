@@ -29,7 +29,7 @@ export function judgeEnd(end: ConnectionEnd, loggedOut: boolean): Verdict {
     return { kind: "stop", error: new BimipError(ErrorCode.NOT_AUTHENTICATED, "logged out") };
   }
   const wait = code === CloseCode.ABUSE || code === CloseCode.DRAINING;
-  const error = end.error ?? new BimipError(ErrorCode.TRY_AGAIN, `connection lost: ${text ?? `close code ${code}`}`);
+  const error = end.error ?? new BimipError(ErrorCode.TRY_AGAIN, `no connection: ${text ?? `close code ${code}`}`);
   return { kind: "retry", error, wait };
 }
 

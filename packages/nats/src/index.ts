@@ -16,7 +16,14 @@ export {
 export { partitionOf } from "./partition.js";
 export { PROCEDURES } from "./procedures.js";
 export { parsePubAck, type PubAck } from "./pub-ack.js";
-export { type Append, type AppendCallback, type AppendResult, Publisher, type PublisherOptions } from "./publisher.js";
+export {
+  type Append,
+  type AppendCallback,
+  type AppendResult,
+  laneDepthFor,
+  Publisher,
+  type PublisherOptions,
+} from "./publisher.js";
 export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
 export { call, type Procedure, serve } from "./rpc.js";
 export type { SessionRecord } from "./session-record.js";

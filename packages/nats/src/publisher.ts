@@ -26,7 +26,7 @@ export interface PublisherOptions {
   readonly deadlineMs?: number;
   /** Without a PubAck for so long, the attempt counts as failed. Default 2,500. */
   readonly ackWaitMs?: number;
-  /** Publishes of one lane under way at once. Default 1: see the class comment. */
+  /** Publishes of one lane under way at once; default 1, see the class comment and `laneDepthFor`. */
   readonly laneDepth?: number;
 }
 
@@ -44,6 +44,13 @@ interface Lane {
   heldUntilMs: number;
 }
 
+const PIPELINE_DEPTH = 64;
+
+/** How deep lanes may be without risking their order, over streams of so many replicas. */
+export function laneDepthFor(replicas: number): number {
+  return replicas === 1 ? PIPELINE_DEPTH : 1;
+}
+
 const TICK_MS = 100;
 const BACKOFF_MS = [50, 100, 200, 400, 800, 1_000] as const;
 
@@ -54,7 +61,8 @@ const BACKOFF_MS = [50, 100, 200, 400, 800, 1_000] as const;
  * Order: when a stream's leader dies, a run of pipelined publishes is lost while later ones are stored, so a blind
  * retry reorders. Hence lanes: at the first missing or failed PubAck the lane is held, what is under way is waited
  * for, and the failed ones are sent again from there, in order. With `laneDepth` 1 nothing can be stored out of order;
- * throughput comes from many lanes.
+ * throughput comes from many lanes. Over a stream without replicas a lane may be deeper: there is no leader to change,
+ * and a lost connection loses the end of what was sent, never its middle.
  *
  * Nothing is published while NATS is away: the client library would silently lose it.
  */

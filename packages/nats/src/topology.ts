@@ -95,32 +95,34 @@ async function announceReady(meta: KV): Promise<void> {
 }
 
 /**
- * Waits until storage has made the topology, and reads the number of partitions.
+ * Waits until storage has made the topology, and reads its shape.
  *
  * @param options.expected refuse (throw) when it is another number
  */
 export async function waitForTopology(
   nc: NatsConnection,
   options: { expected?: number; signal: AbortSignal },
-): Promise<{ partitions: number }> {
+): Promise<{ partitions: number; replicas: number }> {
   for (;;) {
     options.signal.throwIfAborted();
-    const partitions = await readyPartitions(nc).catch(() => undefined);
-    if (partitions !== undefined) {
-      if (options.expected !== undefined && options.expected !== partitions) {
+    const ready = await readReady(nc).catch(() => undefined);
+    if (ready !== undefined) {
+      if (options.expected !== undefined && options.expected !== ready.partitions) {
         throw new Error(
-          `BIMIP_LOG_PARTITIONS is ${options.expected}, but this installation was made with ${partitions}`,
+          `BIMIP_LOG_PARTITIONS is ${options.expected}, but this installation was made with ${ready.partitions}`,
         );
       }
-      return { partitions };
+      return ready;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-async function readyPartitions(nc: NatsConnection): Promise<number | undefined> {
+async function readReady(nc: NatsConnection): Promise<{ partitions: number; replicas: number } | undefined> {
   const meta = await new Kvm(nc).open(BUCKETS.meta);
   const ready = await meta.get(READY_KEY);
   const partitions = Number((await meta.get(META_KEYS.partitions))?.string());
-  return ready !== null && partitions > 0 ? partitions : undefined;
+  if (ready === null || !(partitions > 0)) return undefined;
+  const { config } = await (await jetstreamManager(nc)).streams.info(logStream(0));
+  return { partitions, replicas: config.num_replicas };
 }

@@ -40,7 +40,7 @@ export interface RunOptions {
 /**
  * The body of a service's main.ts: configuration, log, metrics, health, start, and the end of the process.
  *
- * SIGTERM, SIGINT and the loss of the parent's IPC channel stop the service: it is no longer ready, `stop` is called,
+ * SIGTERM, SIGINT (but for a supervised process) and the loss of the parent's IPC channel stop the service: it is no longer ready, `stop` is called,
  * the process exits with 0, or with 1 when `stop` fails or BIMIP_STOP_DEADLINE_MS passes. A start that fails, an
  * unhandled rejection and an uncaught exception are logged in one line and exit with 1.
  *
@@ -131,10 +131,16 @@ function exitOnBug(logger: Logger): void {
   });
 }
 
-/** Ctrl-C reaches a whole process group and the supervisor then sends SIGTERM: a second request must not hurry. */
+/**
+ * Ctrl-C reaches a whole process group. Under a supervisor it is the supervisor's: it ends its services in order, each
+ * by SIGTERM. A second request must not hurry.
+ */
 function stopOnRequest(stop: (reason: string) => void): void {
+  const supervised = process.send !== undefined;
   process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGINT", () => stop("SIGINT"));
+  process.on("SIGINT", () => {
+    if (!supervised) stop("SIGINT");
+  });
   process.on("disconnect", () => stop("the parent process is gone"));
   // The parent may have gone before this module was loaded.
   if (process.send !== undefined && !process.connected) stop("the parent process is gone");

@@ -62,5 +62,5 @@ export class Registry {
 }
 
 function readRecord(entry: KvEntry | null): SessionRecord | undefined {
-  return entry === null || entry.operation !== "PUT" ? undefined : (entry.json() as SessionRecord);
+  return entry === null || entry.operation !== "PUT" ? undefined : entry.json<SessionRecord>();
 }

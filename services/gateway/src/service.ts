@@ -1,5 +1,5 @@
 import { createVerifier } from "@bimip/auth";
-import { connectNats, createLogReader, Publisher, waitForTopology } from "@bimip/nats";
+import { connectNats, createLogReader, laneDepthFor, Publisher, waitForTopology } from "@bimip/nats";
 import { CloseCode } from "@bimip/protocol";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import { listenUws } from "./adapters/uws.js";
@@ -27,8 +27,11 @@ export async function createGateway(
     name: `bimip-gateway ${config.BIMIP_NODE}`,
     onError: (error) => logger.error({ err: error }, "NATS"),
   });
-  const { partitions } = await waitForTopology(link.nc, { signal });
-  const publisher = new Publisher(link, { deadlineMs: config.BIMIP_SEND_DEADLINE_MS });
+  const { partitions, replicas } = await waitForTopology(link.nc, { signal });
+  const publisher = new Publisher(link, {
+    deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
+    laneDepth: laneDepthFor(replicas),
+  });
   const users = new Users(link);
   const work = new Set<Promise<void>>();
   let draining = false;

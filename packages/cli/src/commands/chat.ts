@@ -1,12 +1,12 @@
 import { Writable } from "node:stream";
-import type { BimipError, IncomingMessage } from "@bimip/client";
+import type { IncomingMessage } from "@bimip/client";
 import { Command } from "commander";
 import { type ChatInput, type ChatView, createPlainView, createTerminalView } from "../chat-screen.js";
 import { CliError } from "../cli-error.js";
 import { createOutput, type Output, printable } from "../output.js";
 import type { ProgramContext } from "../program-context.js";
 import { connect, createSession, type Session, type SessionOptions, withSessionOptions } from "../session.js";
-import { messageJson, messageText } from "../shown-message.js";
+import { messageJson, messageText, timeText } from "../shown-message.js";
 import { onStopSignal } from "../stop-signal.js";
 
 const DEFAULT_DEVICE = "cli";
@@ -116,25 +116,25 @@ class Conversation {
   #onLine(line: string): void {
     if (line.trim() === "") return;
     const { paint } = this.#output;
-    const shown = `${paint("green", printable(this.#session.eid))}: ${printable(line)}`;
+    const shown = `${paint("dim", timeText(new Date()))} ${paint("green", printable(this.#session.eid))}: ${printable(line)}`;
     const settle = this.#view?.pending(`${shown} ${paint("dim", "…")}`);
     this.#underWay++;
-    const failed = (error: BimipError): void => {
+    void this.#send(line, (mark) => settle?.(`${shown} ${mark}`));
+  }
+
+  async #send(line: string, settle: (mark: string) => void): Promise<void> {
+    const { json, paint, result } = this.#output;
+    try {
+      const sent = await this.#session.client.send({ to: this.#peer, text: line });
+      if (json) result({ event: "sent", text: line, ...sent }, "");
+      settle(paint("green", "✓"));
+    } catch (thrown) {
+      const { message, code } = CliError.from(thrown);
       this.failures++;
-      settle?.(`${shown} ${paint("red", `✗ ${error.message}`)}`);
-      if (this.#output.json)
-        this.#output.result({ event: "failed", text: line, error: error.message, code: error.code }, "");
-    };
-    this.#session.client
-      .send({ to: this.#peer, text: line })
-      .then((sent) => {
-        settle?.(`${shown} ${paint("green", "✓")}`);
-        if (this.#output.json) this.#output.result({ event: "sent", text: line, ...sent }, "");
-      }, failed)
-      .finally(() => {
-        if (--this.#underWay === 0 && this.#ended) this.#finish();
-      })
-      .catch(() => undefined);
+      if (json) result({ event: "failed", text: line, error: message, code }, "");
+      settle(paint("red", `✗ ${message}`));
+    }
+    if (--this.#underWay === 0 && this.#ended) this.#finish();
   }
 
   /** A remark of the program itself. */

@@ -55,7 +55,7 @@ async function up(options: UpOptions, context: ProgramContext): Promise<void> {
   const facts = {
     url: stack.url,
     httpUrl: stack.httpUrl,
-    dataDir: relative(process.cwd(), resolve(dataDir)) || ".",
+    dataDir: shortPath(dataDir),
     secretFromEnvironment: (context.env.BIMIP_JWT_SECRET ?? "") !== "",
     tookS: (performance.now() - startedMs) / 1_000,
   };
@@ -63,9 +63,15 @@ async function up(options: UpOptions, context: ProgramContext): Promise<void> {
   const ready = { event: "ready", url, httpUrl, natsUrl, dataDir: resolve(dataDir), processes: stack.processes() };
   output.result(ready, welcomeText(facts, output.paint));
   await stop.first;
-  output.json || output.say(output.paint("dim", "stopping (Ctrl-C again forces)"));
+  output.say(output.paint("dim", "stopping (Ctrl-C again forces)"));
   quiet = true;
   await end(stack, stop);
+}
+
+/** As short as it can be typed in this folder. */
+function shortPath(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere.startsWith("..") ? resolve(path) : fromHere || ".";
 }
 
 function tell(output: Output, event: StackEvent): void {

@@ -6,7 +6,7 @@
 export async function loadUws(): Promise<typeof import("uWebSockets.js")> {
   try {
     const loaded = await import("uWebSockets.js");
-    return loaded.default as unknown as typeof import("uWebSockets.js");
+    return loaded.default;
   } catch (cause) {
     throw new Error(
       `uWebSockets.js does not load on Node ${process.versions.node}, ${process.platform} ${process.arch}: its binaries for Node 20 ` +

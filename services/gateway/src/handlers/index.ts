@@ -1,4 +1,4 @@
-import { BimipError, ErrorCode, type Frame, type StanzaKind, type StanzaValue } from "@bimip/protocol";
+import { BimipError, ErrorCode, type Frame, type StanzaKind, type StanzaValue, stanzaId } from "@bimip/protocol";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
 import { handleMessage } from "./message.js";
@@ -12,15 +12,8 @@ type Handler<K extends StanzaKind> = (
   frame: Frame,
 ) => void | Promise<void>;
 
-const notBuilt = (_gateway: Gateway, session: Session, value: object): void => {
-  const id = "id" in value && typeof value.id === "string" ? value.id : "";
-  session.fail(
-    new BimipError(
-      ErrorCode.NOT_BUILT,
-      `${value && "$typeName" in value ? value.$typeName : "stanza"} is not built yet`,
-      { id },
-    ),
-  );
+const notBuilt = (_gateway: Gateway, session: Session, _value: unknown, { stanza }: Frame): void => {
+  session.fail(new BimipError(ErrorCode.NOT_BUILT, `${stanza.kind} is not built yet`, { id: stanzaId(stanza) }));
 };
 
 /** Every stanza a device can send, and who takes care of it. Those that only the server sends were refused before. */

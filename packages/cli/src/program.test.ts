@@ -1,0 +1,186 @@
+// The commands in this process against a gateway in memory; the real stack is for the e2e tests.
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { createVerifier } from "@bimip/auth";
+import { encodeStanza, PingPongSchema } from "@bimip/protocol";
+import { create } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FakeGateway } from "../../client/test-kit/fake-gateway.js";
+import { createProgram } from "./program.js";
+
+const SECRET = "a secret of at least thirty-two bytes";
+const PING_HEX = "08031a060a0270311801";
+
+let gateway: FakeGateway;
+let dir: string;
+
+beforeAll(async () => {
+  gateway = await FakeGateway.start();
+  dir = await mkdtemp(join(tmpdir(), "bimip-cli-"));
+});
+
+afterAll(async () => {
+  await gateway.stop();
+  await rm(dir, { recursive: true });
+});
+
+/** Runs one command line; rejects with what it throws. */
+async function run(
+  args: readonly string[],
+  { stdin = "", env = {} }: { stdin?: string; env?: Record<string, string> } = {},
+) {
+  let [out, err] = ["", ""];
+  const context = {
+    env,
+    stdin: Readable.from(stdin === "" ? [] : [Buffer.from(stdin)]),
+    stdout: { write: (text: string) => (out += text) },
+    stderr: { write: (text: string) => (err += text) },
+  };
+  await createProgram(context).parseAsync(["node", "bimip", ...args]);
+  return { out, err };
+}
+
+const as = (eid: string, device: string) => ["--as", eid, "--token", `${eid}/${device}`, "--url", gateway.url];
+
+describe("decode", () => {
+  it("shows a stanza given as hex, as a file of either kind, or on standard input", async () => {
+    const { out } = await run(["decode", PING_HEX]);
+    expect(out).toMatch(/^pingPong \(field 3\), 10 bytes\n\{\n {2}"route": 3,/);
+    expect(out).toContain('"type_name": "PING"');
+    const binary = join(dir, "frame.bin");
+    await writeFile(binary, Buffer.from(PING_HEX, "hex"));
+    const text = join(dir, "frame.hex");
+    await writeFile(text, "08 03 1a 06\n0a 02 70 31 18 01\n");
+    for (const { out: other } of [
+      await run(["decode", binary]),
+      await run(["decode", text]),
+      await run(["decode"], { stdin: PING_HEX }),
+    ]) {
+      expect(other).toBe(out);
+    }
+  });
+
+  it("is one line with --json", async () => {
+    const frame = encodeStanza("pingPong", create(PingPongSchema, { id: "a", type: 2 }));
+    const { out } = await run(["decode", "--json", Buffer.from(frame).toString("hex")]);
+    expect(JSON.parse(out)).toEqual({ route: 3, ping_pong: { id: "a", type: 2, type_name: "PONG" } });
+    expect(out.trim().split("\n")).toHaveLength(1);
+  });
+
+  it("says what is wrong", async () => {
+    await expect(run(["decode", "no-such-file"])).rejects.toThrow("no-such-file is neither hex nor a file");
+    await expect(run(["decode", "ff"])).rejects.toMatchObject({ code: 400 });
+    await expect(run(["decode"])).rejects.toThrow("no bytes");
+  });
+});
+
+describe("token", () => {
+  it("signs with the secret given, of the environment, or of the data directory", async () => {
+    await writeFile(join(dir, "jwt-secret"), `${SECRET}\n`);
+    const args = ["token", "--eid", "alice@example.com", "--device", "phone", "--expires", "15m"];
+    const verifier = createVerifier({ secret: SECRET });
+    const runs = [
+      run([...args, "--secret", SECRET]),
+      run(args, { env: { BIMIP_JWT_SECRET: SECRET } }),
+      run(args, { env: { BIMIP_DATA_DIR: dir } }),
+      run([...args, "--data-dir", dir]),
+    ];
+    for (const { out } of await Promise.all(runs)) {
+      expect(await verifier.verify(out.trim(), {})).toMatchObject({ eid: "alice@example.com", device: "phone" });
+    }
+  });
+
+  it("is one line with --json, and refuses what is no name or duration", async () => {
+    const { out } = await run(["token", "--json", "--eid", "a", "--secret", SECRET, "--expires", "2h"]);
+    expect(JSON.parse(out)).toMatchObject({ eid: "a", expiresInS: 7_200, token: expect.stringMatching(/^ey/) });
+    await expect(run(["token", "--eid", "", "--secret", SECRET])).rejects.toThrow("--eid: is missing");
+    await expect(run(["token", "--eid", "a", "--expires", "soon"])).rejects.toMatchObject({
+      code: "commander.invalidArgument",
+    });
+    await expect(run(["token", "--eid", "a", "--data-dir", join(dir, "none")])).rejects.toThrow(/npm start/);
+    await expect(run(["token", "--eid", "a", "--secret", "short"])).rejects.toThrow(/32/);
+  });
+});
+
+describe("send, listen and chat", () => {
+  it("send waits until it is stored; listen shows it", async () => {
+    const sent = await run(["send", ...as("ann", "s"), "--to", "ben", "--json", "hello", "there"]);
+    expect(JSON.parse(sent.out)).toMatchObject({ to: "ben", index: expect.any(Number) });
+    const piped = await run(["send", ...as("ann", "s"), "--to", "ben", "--id", "m2"], { stdin: "from a pipe\n" });
+    expect(piped.out).toMatch(/✓ stored at index \d+ of ben \(id m2\)/);
+    const heard = await run(["listen", ...as("ben", "l"), "--count", "2", "--json"]);
+    const messages = heard.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(messages.map(({ text, from, kind, replayed }) => [kind, text, from.eid, replayed])).toEqual([
+      ["message", "hello there", "ann", true],
+      ["message", "from a pipe", "ann", true],
+    ]);
+    const shown = await run(["listen", ...as("ben", "l"), "--count", "1"]);
+    expect(shown.out).toMatch(/^\d\d:\d\d ann: hello there\n$/);
+  });
+
+  it("listen --new skips what was stored", async () => {
+    gateway.put("cleo", "old");
+    const listening = run(["listen", ...as("cleo", "l"), "--new", "--count", "1"]);
+    await expect.poll(() => [...gateway.sessions].some(({ eid, live }) => eid === "cleo" && live)).toBe(true);
+    gateway.put("cleo", "new", "dan");
+    const { out, err } = await listening;
+    expect(out).toContain("dan: new\n");
+    expect(out).not.toContain("old");
+    expect(err).toContain("Ctrl-C ends");
+  });
+
+  it("chat sends each line of a pipe and ends when all is stored", async () => {
+    gateway.put("eve", "earlier", "fay");
+    gateway.put("eve", "of somebody else", "gus");
+    const { out } = await run(["chat", ...as("eve", "c"), "--to", "fay"], { stdin: "one\n\ntwo\n" });
+    expect(out).toMatch(/fay: earlier\n/);
+    expect(out).toMatch(/\d eve: one ✓\n\d\d:\d\d eve: two ✓\n$/);
+    expect(out).not.toContain("somebody else");
+    expect(gateway.texts("fay")).toEqual(["one", "two"]);
+    const json = await run(["chat", ...as("eve", "c"), "--to", "fay", "--json"], { stdin: "three\n" });
+    expect(
+      json.out
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).event),
+    ).toEqual(["message", "sent"]);
+  });
+
+  it("chat fails when something was refused", async () => {
+    gateway.fate = () => 403;
+    await expect(run(["chat", ...as("eve", "c"), "--to", "fay"], { stdin: "x\n" })).rejects.toThrow("1 not sent");
+    gateway.fate = () => "store";
+  });
+
+  it("says clearly why there is no connection", async () => {
+    const nobody = ["send", "--as", "a", "--secret", SECRET, "--to", "b", "x"];
+    await expect(run([...nobody, "--url", "ws://127.0.0.1:1/v1/ws"])).rejects.toThrow(
+      /^cannot connect to ws:\/\/127\.0\.0\.1:1\/v1\/ws: .*ECONNREFUSED/,
+    );
+    await expect(run([...nobody, "--url", "here"])).rejects.toThrow(/not a ws:\/\//);
+    const bad = ["send", "--as", "a", "--token", "bad", "--url", gateway.url, "--to", "b", "x"];
+    await expect(run(bad)).rejects.toThrow("401 token: the signature is wrong");
+    await expect(run(["send", "--to", "b", "x"])).rejects.toThrow(/--as/);
+  });
+});
+
+describe("usage", () => {
+  it.each([
+    [["chat", "--as", "a"], "commander.missingMandatoryOptionValue"],
+    [["lissten"], "commander.unknownCommand"],
+    [["listen", "--count", "0"], "commander.invalidArgument"],
+    [["up", "--port", "70000"], "commander.invalidArgument"],
+    [["decode", "--colour"], "commander.unknownOption"],
+  ])("%j is %s", async (args, code) => {
+    await expect(run(args)).rejects.toMatchObject({ code });
+  });
+
+  it.each(["up", "token", "chat", "send", "listen", "decode"])("%s --help has examples", async (name) => {
+    await expect(run([name, "--help"])).rejects.toMatchObject({ code: "commander.helpDisplayed", exitCode: 0 });
+  });
+});
