@@ -166,6 +166,9 @@ function report(
     const of = runs.filter((run) => run.window === window);
     const middle = (pick: (run: Run) => number): number => median(of.map(pick));
     const names = Object.keys(of[0]?.cpuPerMessage ?? {});
+    const cpu: Record<string, number> = {};
+    for (const name of names) cpu[name] = middle((run) => run.cpuPerMessage[name] ?? 0);
+    cpu["sum"] = middle((run) => Object.values(run.cpuPerMessage).reduce((a, b) => a + b, 0));
     return {
       window,
       rounds: of.length,
@@ -179,10 +182,7 @@ function report(
         p99: middle((r) => r.endToEndMs.p99),
       },
       sentMs: { p50: middle((r) => r.sentMs.p50), p95: middle((r) => r.sentMs.p95), p99: middle((r) => r.sentMs.p99) },
-      cpuMicrosPerMessage: <Record<string, number>>{
-        ...Object.fromEntries(names.map((name) => [name, middle((run) => run.cpuPerMessage[name] ?? 0)])),
-        sum: middle((run) => Object.values(run.cpuPerMessage).reduce((a, b) => a + b, 0)),
-      },
+      cpuMicrosPerMessage: cpu,
       generatorMicrosPerMessage: middle((run) => run.generatorCpuMicros / run.delivered),
       lost: of.reduce((sum, run) => sum + run.lost, 0),
       repeated: of.reduce((sum, run) => sum + run.repeated, 0),
