@@ -1,6 +1,6 @@
 /** Polls until `probe` returns something truthy; the only way that tests wait. Fails with `what` after `withinMs`. */
 export async function eventually<T>(
-  what: string,
+  what: string | (() => string),
   probe: () => T | Promise<T>,
   withinMs = 20_000,
 ): Promise<NonNullable<T>> {
@@ -14,7 +14,8 @@ export async function eventually<T>(
     } catch (error) {
       last = error;
     }
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what} (last: ${String(last)})`);
+    if (performance.now() > deadline)
+      throw new Error(`not within ${withinMs} ms: ${typeof what === "string" ? what : what()} (last: ${String(last)})`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
