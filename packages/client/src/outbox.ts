@@ -149,7 +149,8 @@ export class Outbox {
     if (transmit === undefined) return;
     while (this.#inFlight.size < this.#options.maxInFlight) {
       const entry = this.#queue[this.#queueHead];
-      if (entry === undefined) break;
+      // An error names no recipient: one id to a second one waits for the answer about the first.
+      if (entry === undefined || this.#underWay(entry.id) !== undefined) break;
       this.#queueHead++;
       const hold = this.#holds.get(entry.eid);
       if (hold?.holding === true) {
@@ -198,7 +199,7 @@ export class Outbox {
     this.#pump();
   }
 
-  /** The message an error speaks of. Errors name no recipient: with one id to several, the first under way. */
+  /** The message an error speaks of: of one id, never more than one is under way. */
   #underWay(id: string): Entry | undefined {
     if (id === "") return undefined;
     for (const entry of this.#inFlight.values()) if (entry.id === id) return entry;

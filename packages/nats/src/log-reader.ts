@@ -25,6 +25,10 @@ export interface LogReader {
 }
 
 const NO_MESSAGE_FOUND = 10_037;
+/** A page ends after so many bytes, with one entry at least: a user who reads a log of large entries costs no more than others. */
+const PAGE_BYTES = 512 * 1024;
+/** Pages read at once by one process; more wait their turn, as after a reconnect, when every session reads. */
+const MAX_CONCURRENT_PAGES = 32;
 /** A page that makes no progress for so long has failed. */
 const PAGE_WAIT_MS = 3_000;
 const END_OF_BATCH = 204;
@@ -33,9 +37,27 @@ const NOT_FOUND = 404;
 /** @param partitions as in the meta bucket */
 export async function createLogReader(link: Link, partitions: number): Promise<LogReader> {
   const jsm = await jetstreamManager(link.nc, { checkAPI: false });
+  const inTurn = createTurns(MAX_CONCURRENT_PAGES);
   return {
     head: (eid) => head(jsm, partitionOf(eid, partitions), eid),
-    page: (eid, after, limit) => page(link, partitionOf(eid, partitions), eid, after, limit),
+    page: (eid, after, limit) => inTurn(() => page(link, partitionOf(eid, partitions), eid, after, limit)),
+  };
+}
+
+/** At most `places` of the given works run at once; the others wait in order. */
+function createTurns(places: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let free = places;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free++;
+      else next();
+    }
   };
 }
 
@@ -54,7 +76,7 @@ async function head(jsm: JetStreamManager, partition: number, eid: string): Prom
  * is made (a stream holds at most 1,000 of those).
  */
 async function page(link: Link, partition: number, eid: string, after: number, limit: number): Promise<LogEntry[]> {
-  const request = { seq: after + 1, next_by_subj: SUBJECTS.log(partition, eid), batch: limit };
+  const request = { seq: after + 1, next_by_subj: SUBJECTS.log(partition, eid), batch: limit, max_bytes: PAGE_BYTES };
   const inbox = createInbox();
   const entries: LogEntry[] = [];
   return new Promise((resolve, reject) => {
@@ -79,6 +101,10 @@ async function page(link: Link, partition: number, eid: string, after: number, l
         entries.push({ index: sequence, bytes: message.data });
       },
     });
-    link.nc.publish(`$JS.API.DIRECT.GET.${logStream(partition)}`, JSON.stringify(request), { reply: inbox });
+    try {
+      link.nc.publish(`$JS.API.DIRECT.GET.${logStream(partition)}`, JSON.stringify(request), { reply: inbox });
+    } catch (error) {
+      end(error instanceof Error ? error : new Error(String(error)));
+    }
   });
 }

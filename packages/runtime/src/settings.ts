@@ -119,7 +119,7 @@ export const settings = {
   }),
   BIMIP_MAX_STANZA_BYTES: whole({
     min: 1_024,
-    max: 16_777_216,
+    max: 900_000,
     unit: "bytes",
     default: 65_536,
     doc: "Larger stanzas are answered with 413; the session goes on.",

@@ -9,6 +9,11 @@ export interface Registered {
 }
 
 const MAX_TRIES = 20;
+/**
+ * Openings arrive in their order, but for one that is told again because its answer was lost; that takes longer than
+ * this. Gateways' clocks must agree within it.
+ */
+const LATE_MS = 1_500;
 
 /**
  * Which session of a device is the newest, in the sessions bucket. Every write is a compare-and-set, so two replicas,
@@ -21,11 +26,19 @@ export class Registry {
     this.#sessions = sessions;
   }
 
-  /** Records an opened session; its epoch is the entry's revision. A repeat of the same event changes nothing. */
+  /**
+   * Records an opened session; its epoch is the entry's revision. A repeat of the same event changes nothing. One that
+   * comes late, after a newer session was recorded, changes nothing either and has epoch 0.
+   */
   async open(event: SessionEvent): Promise<Registered> {
-    return this.#change(event, (current) =>
-      current?.sessionId === event.sessionId && current.online ? undefined : true,
-    );
+    let late = false;
+    const registered = await this.#change(event, (current) => {
+      if (current === undefined || !current.online) return true;
+      if (current.sessionId === event.sessionId) return undefined;
+      late = current.at - Number(event.timestamp) > LATE_MS;
+      return late ? undefined : true;
+    });
+    return late ? { epoch: 0, changed: false } : registered;
   }
 
   /** Records an ended session, unless a newer one took the device over. */

@@ -22,7 +22,7 @@ import type { Admission, ClientSocket, SocketHandler } from "./ports.js";
 import { Session } from "./session.js";
 
 /** A client that authenticates by its first frame may go on at once; the check takes well under a millisecond. */
-const MAX_EARLY_FRAMES = 256;
+const MAX_EARLY_BYTES = 256 * 1024;
 
 /** One socket, from its opening on: at first perhaps a stranger, then a session. */
 export class Connection implements SocketHandler {
@@ -33,6 +33,7 @@ export class Connection implements SocketHandler {
   #authTimer: NodeJS.Timeout | undefined;
   /** Frames that came while the first frame's token is being checked; undefined when none is. */
   #early: Uint8Array[] | undefined;
+  #earlyBytes = 0;
   #closed = false;
 
   constructor(gateway: Gateway, socket: ClientSocket, admission: Admission & { ok: true }) {
@@ -50,8 +51,10 @@ export class Connection implements SocketHandler {
 
   onFrame(bytes: Uint8Array): void {
     if (this.#early === undefined) return this.#take(bytes);
-    if (this.#early.push(bytes) > MAX_EARLY_FRAMES)
-      this.#refuse(ErrorCode.TOO_FAST, "too many frames before the token was checked");
+    this.#early.push(bytes);
+    this.#earlyBytes += bytes.length;
+    if (this.#earlyBytes > MAX_EARLY_BYTES)
+      this.#refuse(ErrorCode.TOO_FAST, "too many bytes before the token was checked");
   }
 
   #take(bytes: Uint8Array): void {

@@ -86,6 +86,11 @@ export class Delivery {
     this.#toCatchUp(reason);
   }
 
+  /** Not started yet: a manual RESUME is waited for, or the first start is still to come. */
+  get idle(): boolean {
+    return this.#mode === "idle";
+  }
+
   /** A live copy. */
   onLive(entry: LiveEntry, encode: (entry: LiveEntry, previousId: number) => Uint8Array): void {
     if (entry.index > this.#liveHead) this.#liveHead = entry.index;
@@ -102,7 +107,11 @@ export class Delivery {
 
   /** The device may have missed something: NATS was away. */
   onDoubt(reason: CatchUpReason): void {
-    if (this.#mode === "live") this.#toCatchUp(reason);
+    if (this.#mode === "live") return this.#toCatchUp(reason);
+    if (this.#mode !== "catchUp") return;
+    this.#loop = undefined; // its target may be from before
+    this.#ahead = [];
+    this.#read();
   }
 
   /** The socket takes bytes again. */
@@ -147,8 +156,10 @@ export class Delivery {
             // Either this replica lags, or what lay before the target is gone since: ask the leader anew.
             target = undefined;
             await delay(STALE_REPLICA_MS);
-            if (current() && (await this.#o.reader.head(this.#o.eid)) <= this.#position) target = this.#position;
-            else continue;
+            const liveHead = this.#liveHead;
+            if ((await this.#o.reader.head(this.#o.eid)) > this.#position) continue;
+            if (this.#liveHead === liveHead) this.#liveHead = this.#position; // what it named has expired
+            target = this.#position;
           }
         }
         if (current() && this.#position >= target && this.#meetLive()) return;

@@ -3,6 +3,7 @@ import type { Link, LogReader, Publisher } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
 import type { FlowPolicy } from "./flow-policy.js";
 import type { GatewayMetrics } from "./metrics.js";
+import type { Registrations } from "./registration.js";
 import type { Users } from "./users.js";
 
 /** What sessions and handlers work with: one per process, passed down, never global. */
@@ -20,6 +21,7 @@ export interface Gateway {
   readonly reader: LogReader;
   readonly users: Users;
   readonly policy: FlowPolicy;
+  readonly registrations: Registrations;
   readonly verifier: Verifier;
   readonly logger: Logger;
   readonly metrics: GatewayMetrics;

@@ -9,6 +9,7 @@ import { FlowPolicy } from "./flow-policy.js";
 import type { Gateway } from "./gateway.js";
 import { createGatewayMetrics } from "./metrics.js";
 import type { Admission, ClientSocket, ConnectRequest } from "./ports.js";
+import { Registrations } from "./registration.js";
 import { Users } from "./users.js";
 
 export { readConfig } from "./config.js";
@@ -52,6 +53,7 @@ export async function createGateway(
       freshMs: config.BIMIP_FLOW_CACHE_MS,
       deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
     }),
+    registrations: new Registrations(),
     verifier: createVerifier({ secret: config.BIMIP_JWT_SECRET }),
     logger,
     metrics: createGatewayMetrics(context.metrics),

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { Claims } from "@bimip/auth";
 import {
-  type BimipError,
+  BimipError,
   CloseCode,
+  ErrorCode,
   ErrorOrigin,
   encodeIdentity,
   encodeIdentityPrefix,
@@ -17,11 +18,14 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { SUBJECTS, partitionOf } from "@bimip/nats";
 import { Delivery } from "./delivery.js";
+import type { Undecided } from "./handlers/message.js";
 import type { Gateway } from "./gateway.js";
 import type { ClientSocket, ResumeMode } from "./ports.js";
 import { Registration } from "./registration.js";
 
 const ERROR_CODE_SERVER = 500;
+/** The longest timer that Node keeps, 24.8 days; a connection that old may as well authenticate anew. */
+const MAX_TIMER_MS = 2_147_483_647;
 
 /** One authenticated connection of one device. */
 export class Session {
@@ -36,11 +40,15 @@ export class Session {
   readonly delivery: Delivery;
   /** Messages without their SENT yet. */
   unconfirmed = 0;
-  /** Tail of what waits for a flow decision, per recipient: order is kept. */
-  readonly undecided = new Map<string, Promise<void>>();
+  /** What waits for a flow decision, per recipient, in order. */
+  readonly undecided = new Map<string, Undecided[]>();
+  /** Recipients to whom something could not be stored: until when (performance.now) what follows is refused as well. */
+  readonly refusedUntilMs = new Map<string, number>();
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
   readonly #registration: Registration;
+  readonly #expiry: NodeJS.Timeout | undefined;
+  #begun: Promise<void> = Promise.resolve();
   #epoch = 0;
   #newestClaim = 0;
   #closed = false;
@@ -63,8 +71,13 @@ export class Session {
       metrics: gateway.metrics,
       onError: (error) => gateway.logger.warn({ err: error }, "log not readable, trying again"),
     });
+    if (claims.expiresAtMs !== undefined) {
+      const leftMs = Math.min(claims.expiresAtMs - Date.now(), MAX_TIMER_MS);
+      this.#expiry = setTimeout(() => this.#expire(), Math.max(leftMs, 0));
+    }
     this.#registration = new Registration({
       link: gateway.link,
+      registrations: gateway.registrations,
       eid,
       device,
       node: gateway.node,
@@ -80,8 +93,14 @@ export class Session {
 
   /** Architecture's order at connect: subscribe live, flush, then read the log up to its head, then live. */
   async begin(resume: ResumeMode): Promise<void> {
-    await this.#gateway.users.add(this);
-    if (resume === "automatic") this.delivery.start(0, "connect");
+    this.#begun = this.#gateway.users.add(this);
+    await this.#begun;
+    if (resume === "automatic" && this.delivery.idle) this.delivery.start(0, "connect");
+  }
+
+  /** Resolves once live copies reach this session: nothing may be read from the log before. */
+  get begun(): Promise<void> {
+    return this.#begun;
   }
 
   send(frame: Uint8Array): void {
@@ -124,12 +143,19 @@ export class Session {
   /** The socket is gone. */
   end(): void {
     this.#closed = true;
+    clearTimeout(this.#expiry);
     this.delivery.close();
     this.#gateway.users.remove(this);
     this.#gateway.track(this.#registration.end());
   }
 
+  #expire(): void {
+    this.fail(new BimipError(ErrorCode.NOT_AUTHENTICATED, "the token expired"));
+    this.close(CloseCode.TOKEN, "token expired");
+  }
+
   #onEpoch(epoch: number): void {
+    if (epoch === 0) return this.replace();
     this.#epoch = epoch;
     this.#yieldToNewer();
   }

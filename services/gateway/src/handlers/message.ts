@@ -10,6 +10,17 @@ const COPY_KIND = "copy";
 /** Tokens for machines: nothing of what they send is kept in their own log. */
 const NO_COPY_SCOPE = "no-copy";
 
+/** After a 503 the sender's next messages to that recipient are refused for so long: what is already on its way must not overtake the repeat. */
+const REFUSED_MS = 1_000;
+
+/** A message on its way from the device to the logs. */
+export interface Undecided {
+  readonly frame: Frame;
+  readonly id: string;
+  readonly to: string;
+  readonly startedMs: number;
+}
+
 /** The path of a message: decide the flow, append to the logs, answer SENT. Delivery is NATS's republish. */
 export function handleMessage(gateway: Gateway, session: Session, frame: Frame, message: Message): void {
   const { id } = message;
@@ -18,39 +29,57 @@ export function handleMessage(gateway: Gateway, session: Session, frame: Frame, 
     const details = `more than ${gateway.limits.maxUnconfirmed} messages wait for their SENT, try again in 1 s`;
     return session.fail(new BimipError(ErrorCode.TOO_FAST, details, { id }));
   }
+  if (isRefused(session, to)) return session.fail(tryAgain(id));
   session.unconfirmed++;
-  const startedMs = performance.now();
-  const known = session.undecided.has(to) ? undefined : gateway.policy.known(session.eid, to);
-  if (known !== undefined) return append(gateway, session, { frame, id, to, flow: known, startedMs });
-  decideFirst(gateway, session, { frame, id, to, startedMs });
+  const outgoing: Undecided = { frame, id, to, startedMs: performance.now() };
+  const waiting = session.undecided.get(to);
+  if (waiting !== undefined) return void waiting.push(outgoing);
+  const known = gateway.policy.known(session.eid, to);
+  if (known !== undefined) return append(gateway, session, known, outgoing);
+  session.undecided.set(to, [outgoing]);
+  void decide(gateway, session, to);
 }
 
-interface Outgoing {
-  readonly frame: Frame;
-  readonly id: string;
-  readonly to: string;
-  readonly startedMs: number;
-}
-
-/** Messages to one recipient wait in line while the router is asked. */
-function decideFirst(gateway: Gateway, session: Session, outgoing: Outgoing): void {
-  const { id, to } = outgoing;
-  const before = session.undecided.get(to) ?? Promise.resolve();
-  const turn = before.then(async () => {
-    try {
-      const flow = gateway.policy.known(session.eid, to) ?? (await gateway.policy.decide(session.eid, to));
-      append(gateway, session, { ...outgoing, flow });
-    } catch (error) {
-      session.unconfirmed--;
-      session.fail(forStanza(BimipError.from(error), id));
+/** Messages to one recipient wait in line while the router is asked; when it does not answer, they fail together. */
+async function decide(gateway: Gateway, session: Session, to: string): Promise<void> {
+  let flow: Flow | undefined;
+  let failure: BimipError | undefined;
+  try {
+    flow = await gateway.policy.decide(session.eid, to);
+  } catch (error) {
+    failure = BimipError.from(error);
+  }
+  const waiting = session.undecided.get(to) ?? [];
+  session.undecided.delete(to);
+  if (flow === undefined) refuseForAWhile(session, to);
+  for (const outgoing of waiting) {
+    if (flow !== undefined) {
+      append(gateway, session, flow, outgoing);
+      continue;
     }
-    if (session.undecided.get(to) === turn) session.undecided.delete(to);
-  });
-  session.undecided.set(to, turn);
+    session.unconfirmed--;
+    session.fail(failure === undefined ? tryAgain(outgoing.id) : forStanza(failure, outgoing.id));
+  }
 }
 
-function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow: Flow }): void {
-  const { frame, id, to, flow, startedMs } = outgoing;
+function isRefused(session: Session, to: string): boolean {
+  const untilMs = session.refusedUntilMs.get(to);
+  if (untilMs === undefined) return false;
+  if (performance.now() < untilMs) return true;
+  session.refusedUntilMs.delete(to);
+  return false;
+}
+
+function refuseForAWhile(session: Session, to: string): void {
+  session.refusedUntilMs.set(to, performance.now() + REFUSED_MS);
+}
+
+function tryAgain(id: string): BimipError {
+  return new BimipError(ErrorCode.TRY_AGAIN, "not stored, try again with the same id", { id });
+}
+
+function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undecided): void {
+  const { frame, id, to, startedMs } = outgoing;
   if (flow.refusal !== undefined) {
     session.unconfirmed--;
     return session.fail(forStanza(flow.refusal, id));
@@ -61,9 +90,9 @@ function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow:
   let missing = copies ? 2 : 1;
   let index = 0;
   let copyIndex = 0;
-  let failure: string | undefined;
+  let failure: (AppendResult & { ok: false }) | undefined;
   const settle = (result: AppendResult, isCopy: boolean): void => {
-    if (!result.ok) failure = result.reason;
+    if (!result.ok) failure = result;
     else if (isCopy) copyIndex = result.sequence;
     else index = result.sequence;
     if (--missing > 0) return;
@@ -81,8 +110,10 @@ function append(gateway: Gateway, session: Session, outgoing: Outgoing & { flow:
       );
       return;
     }
-    gateway.logger.warn({ reason: failure, stanza: id }, "message not confirmed");
-    session.fail(new BimipError(ErrorCode.TRY_AGAIN, "not stored, try again with the same id", { id }));
+    gateway.logger.warn({ reason: failure.reason, stanza: id }, "message not confirmed");
+    if (!failure.retryable) return session.fail(new BimipError(ErrorCode.INTERNAL, "cannot be stored", { id }));
+    refuseForAWhile(session, to);
+    session.fail(tryAgain(id));
   };
   gateway.publisher.append(
     { subject: flow.logSubject, payload, entryId: entryId(to, KIND, sender, id), lane: `${session.id}>${to}` },

@@ -27,6 +27,7 @@ export async function handleSignal(gateway: Gateway, session: Session, signal: S
       new BimipError(ErrorCode.NOT_BUILT, "signal.monotonic_id: 0 (the stored cursor) is not built yet", { id }),
     );
   }
+  await session.begun;
   if (monotonicId === EVERYTHING) return session.delivery.start(0, "resume", { withOwn: true, id });
   const head = await gateway.reader.head(session.eid);
   if (monotonicId > BigInt(head)) {
