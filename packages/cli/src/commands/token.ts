@@ -1,6 +1,6 @@
 import { issueToken } from "@bimip/auth";
 import { LIMITS, nameProblem } from "@bimip/protocol";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, Option, InvalidArgumentError } from "commander";
 import { CliError } from "../cli-error.js";
 import { parseDurationS } from "../duration.js";
 import { createOutput } from "../output.js";
@@ -22,7 +22,11 @@ export function tokenCommand(context: ProgramContext): Command {
     .description("Make a token for an account, signed with the server's secret.")
     .requiredOption("--eid <eid>", "the account")
     .option("--device <name>", "bind it to one device; otherwise a device names itself with ?device=")
-    .option("--expires <duration>", "how long it is good: 90s, 15m, 24h, 7d", duration, 86_400)
+    .addOption(
+      new Option("--expires <duration>", "how long it is good: 90s, 15m, 24h, 7d")
+        .argParser(duration)
+        .default(86_400, "24h"),
+    )
     .option("--scope <scopes>", "scopes, separated by spaces, such as push")
     .option("--name <name>", "what to show instead of the EID")
     .option("--json", "one line of JSON");
