@@ -23,6 +23,9 @@ export const SUBJECTS = {
   sessionEvent: "bimip.awareness.session",
 } as const;
 
+/** How NATS copies a stored entry from a log's subject to its user's live subject. */
+export const REPUBLISH = { src: "bimip.log.*.*", dest: "bimip.to.{{wildcard(2)}}.log" } as const;
+
 /** The last token of the subjects under `bimip.to.<eid>.`. */
 export const USER_SUBJECT_KINDS = { live: "log", claim: "claim" } as const;
 

@@ -1,6 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { createInbox } from "@nats-io/nats-core";
 import type { Link } from "./connect.js";
+import { HEADERS } from "./names.js";
 import { parsePubAck } from "./pub-ack.js";
 import { readEntryHeaders } from "./raw-headers.js";
 
@@ -136,7 +138,7 @@ export class Publisher {
 
   /** Resolves when nothing is waiting any more (each append ends by its deadline at the latest). */
   async idle(): Promise<void> {
-    while (this.#waiting > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (this.#waiting > 0) await delay(5);
   }
 
   /** Refuses further appends and waits for those under way. */
@@ -289,7 +291,7 @@ class MessageIdHeader {
     this.#id = id;
   }
   encode(): Uint8Array {
-    const text = `NATS/1.0\r\nNats-Msg-Id: ${this.#id}\r\n\r\n`;
+    const text = `NATS/1.0\r\n${HEADERS.messageId}: ${this.#id}\r\n\r\n`;
     return Buffer.from(text, "latin1");
   }
 }

@@ -1,4 +1,5 @@
 import type { Msg } from "@nats-io/nats-core";
+import { HEADERS } from "./names.js";
 
 /** What the message's header block says, without building the client's header map (measured: a tenth of its cost). */
 export interface EntryHeaders {
@@ -10,8 +11,8 @@ export interface EntryHeaders {
   readonly lastSequence: number;
 }
 
-const SEQUENCE = "\r\nNats-Sequence: ";
-const LAST_SEQUENCE = "\r\nNats-Last-Sequence: ";
+const SEQUENCE = `\r\n${HEADERS.sequence}: `;
+const LAST_SEQUENCE = `\r\n${HEADERS.lastSequence}: `;
 
 /** The parts of the client's message class that hold the undecoded headers; not in its public types. */
 interface RawMessage {
@@ -37,8 +38,8 @@ function fromHeaderMap(message: Msg): EntryHeaders {
   const headers = message.headers;
   return {
     status: headers?.code ?? 0,
-    sequence: Number(headers?.get("Nats-Sequence") || 0),
-    lastSequence: Number(headers?.get("Nats-Last-Sequence") || 0),
+    sequence: Number(headers?.get(HEADERS.sequence) || 0),
+    lastSequence: Number(headers?.get(HEADERS.lastSequence) || 0),
   };
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import {
   DiscardPolicy,
   jetstreamManager,
@@ -9,7 +10,7 @@ import {
 import { type KV, Kvm } from "@nats-io/kv";
 import { nanos } from "@nats-io/nats-core";
 import type { NatsConnection } from "./connect.js";
-import { BUCKETS, logStream, META_KEYS, SUBJECTS } from "./names.js";
+import { BUCKETS, logStream, META_KEYS, REPUBLISH, SUBJECTS } from "./names.js";
 
 export interface TopologyOptions {
   /** Chosen at first start, then fixed. */
@@ -37,7 +38,7 @@ export function logStreamConfig(partition: number, options: TopologyOptions): Pa
     duplicate_window: nanos(options.dedupeWindowS * 1_000),
     max_age: nanos(options.logMaxAgeS * 1_000),
     allow_direct: true,
-    republish: { src: "bimip.log.*.*", dest: "bimip.to.{{wildcard(2)}}.log" },
+    republish: REPUBLISH,
   };
 }
 
@@ -94,27 +95,16 @@ async function announceReady(meta: KV): Promise<void> {
   await meta.put(READY_KEY, new Date().toISOString());
 }
 
-/**
- * Waits until storage has made the topology, and reads its shape.
- *
- * @param options.expected refuse (throw) when it is another number
- */
+/** Waits until storage has made the topology, and reads its shape. */
 export async function waitForTopology(
   nc: NatsConnection,
-  options: { expected?: number; signal: AbortSignal },
+  options: { signal: AbortSignal },
 ): Promise<{ partitions: number; replicas: number }> {
   for (;;) {
     options.signal.throwIfAborted();
     const ready = await readReady(nc).catch(() => undefined);
-    if (ready !== undefined) {
-      if (options.expected !== undefined && options.expected !== ready.partitions) {
-        throw new Error(
-          `BIMIP_LOG_PARTITIONS is ${options.expected}, but this installation was made with ${ready.partitions}`,
-        );
-      }
-      return ready;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    if (ready !== undefined) return ready;
+    await delay(50);
   }
 }
 

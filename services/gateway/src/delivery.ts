@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import {
   encodeStanza,
   entryTarget,
@@ -157,7 +158,9 @@ export class Delivery {
             target = undefined;
             await delay(STALE_REPLICA_MS);
             const liveHead = this.#liveHead;
-            if ((await this.#o.reader.head(this.#o.eid)) > this.#position) continue;
+            const head = await this.#o.reader.head(this.#o.eid);
+            if (!current()) return;
+            if (head > this.#position) continue;
             if (this.#liveHead === liveHead) this.#liveHead = this.#position; // what it named has expired
             target = this.#position;
           }
@@ -242,8 +245,4 @@ export class Delivery {
 /** 0 as predecessor is ambiguous (none, or expired): only an empty position can be sure of it. */
 function follows(entry: LiveEntry, position: number): boolean {
   return entry.previous === 0 ? position === 0 : entry.previous <= position;
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { BimipError, ErrorCode } from "@bimip/protocol";
 import { call, type Link, PROCEDURES, partitionOf, SUBJECTS } from "@bimip/nats";
 
@@ -86,7 +87,7 @@ export class FlowPolicy {
         if (performance.now() + RETRY_MS > deadline) {
           throw new BimipError(ErrorCode.TRY_AGAIN, "no router answered, try again", { cause: error });
         }
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        await delay(RETRY_MS);
       }
     }
   }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { call, type Link, PROCEDURES, sessionKey } from "@bimip/nats";
 
 export interface RegistrationOptions {
@@ -84,8 +85,4 @@ export class Registration {
     const answer = await call(link.nc, PROCEDURES.sessionEvent, event, TIMEOUT_MS);
     return Number(answer.epoch);
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

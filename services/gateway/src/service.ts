@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { createVerifier } from "@bimip/auth";
 import { connectNats, createLogReader, laneDepthFor, Publisher, waitForTopology } from "@bimip/nats";
 import { CloseCode } from "@bimip/protocol";
@@ -118,6 +119,6 @@ async function closeInSlices(sessions: readonly { close(code: number, reason: st
   for (let at = 0; at < sessions.length; at += CLOSE_SLICE) {
     for (const session of sessions.slice(at, at + CLOSE_SLICE))
       session.close(CloseCode.DRAINING, "draining, come back");
-    await new Promise((resolve) => setTimeout(resolve, CLOSE_SLICE_MS));
+    await delay(CLOSE_SLICE_MS);
   }
 }

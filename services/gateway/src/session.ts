@@ -87,10 +87,6 @@ export class Session {
     });
   }
 
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** Architecture's order at connect: subscribe live, flush, then read the log up to its head, then live. */
   async begin(resume: ResumeMode): Promise<void> {
     this.#begun = this.#gateway.users.add(this);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { connectNats, ensureTopology } from "@bimip/nats";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import type { StorageConfig } from "./config.js";
@@ -35,7 +36,7 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
         return;
       } catch (error) {
         logger.warn({ err: error }, "topology not confirmed, trying again");
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        await delay(RETRY_MS);
       }
     }
   };
