@@ -1,16 +1,19 @@
 export { connectNats, type Link, type NatsConnection } from "./connect.js";
 export { entryId } from "./entry-id.js";
-export { createLogReader, type LogEntry, type LogReader } from "./log-reader.js";
+export { createLogReader, type LogEntry, type LogReader, type StoredEntry } from "./log-reader.js";
 export {
   BUCKETS,
   CATALOGUE,
+  CONSUMERS,
   HEADERS,
   logStream,
   META_KEYS,
   QUEUES,
+  STREAMS,
   SUBJECTS,
   sessionKey,
   sessionKeysOf,
+  userKey,
   USER_SUBJECT_KINDS,
 } from "./names.js";
 export { partitionOf } from "./partition.js";

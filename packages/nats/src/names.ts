@@ -21,16 +21,61 @@ export const SUBJECTS = {
   flow: "bimip.router.flow",
   /** SessionEvent → SessionEventRes: a session opened or ended. */
   sessionEvent: "bimip.awareness.session",
+  /** A live-only stanza for a user's online devices, as they get it. */
+  stanza: (eid: string) => `bimip.to.${nameToToken(eid)}.stanza`,
+  /** Is a device of this user online? A gateway that holds one answers; nobody: no. */
+  probe: (eid: string) => `bimip.to.${nameToToken(eid)}.probe`,
+  /** LogTrimmed: entries of this log are gone. */
+  trimmed: (eid: string) => `bimip.to.${nameToToken(eid)}.trimmed`,
+  /** What storage answers; each is a ...Request → ...Response of bimip.server. */
+  storage: {
+    resume: "bimip.storage.resume",
+    progress: "bimip.storage.progress",
+    receipts: "bimip.storage.receipts",
+    history: "bimip.storage.history",
+    unread: "bimip.storage.unread",
+    subscription: "bimip.storage.subscription",
+    pushState: "bimip.storage.push-state",
+    erase: "bimip.storage.erase",
+  },
+  /** A mark: this user has something to be pushed, look. */
+  pushMark: (eid: string) => `bimip.push.${nameToToken(eid)}`,
+  pushMarks: "bimip.push.*",
+  /** What no push provider took. */
+  pushDead: (eid: string) => `bimip.dead.${nameToToken(eid)}`,
+  pushesDead: "bimip.dead.*",
 } as const;
 
 /** How NATS copies a stored entry from a log's subject to its user's live subject. */
 export const REPUBLISH = { src: "bimip.log.*.*", dest: "bimip.to.{{wildcard(2)}}.log" } as const;
 
 /** The last token of the subjects under `bimip.to.<eid>.`. */
-export const USER_SUBJECT_KINDS = { live: "log", claim: "claim" } as const;
+export const USER_SUBJECT_KINDS = {
+  live: "log",
+  claim: "claim",
+  stanza: "stanza",
+  probe: "probe",
+  trimmed: "trimmed",
+} as const;
 
 /** Queue groups: of all replicas of a service, one answers. */
-export const QUEUES = { router: "router", awareness: "awareness" } as const;
+export const QUEUES = { router: "router", awareness: "awareness", storage: "storage" } as const;
+
+/** Streams beside the logs. */
+export const STREAMS = {
+  /** One mark per user who may have to be pushed to; the newest replaces older ones. */
+  push: "BIMIP_PUSH",
+  /** Pushes that were given up. */
+  dead: "BIMIP_DEAD",
+} as const;
+
+/** Durable consumers; all replicas of the service share them. */
+export const CONSUMERS = {
+  /** On each LOG_<p>, headers only: who has something new? */
+  pushOnLog: "push",
+  /** On BIMIP_PUSH. */
+  pushMarks: "router",
+} as const;
 
 /** Name of the stream of one log partition. */
 export const logStream = (partition: number): string => `LOG_${partition}`;
@@ -40,10 +85,16 @@ export const BUCKETS = {
   meta: "BIMIP_META",
   /** One entry per device ever seen: key <eid>.<device>, value SessionRecord as JSON. */
   sessions: "BIMIP_SESSIONS",
+  /** One entry per user: key <eid>, value UserRecord as JSON. */
+  users: "BIMIP_USERS",
+  /** One entry per user: key <eid>, which receipts the user has given. */
+  receipts: "BIMIP_RECEIPTS",
 } as const;
 
 export const META_KEYS = { partitions: "partitions" } as const;
 
+/** Key of a user in the buckets of users and receipts. */
+export const userKey = (eid: string): string => nameToToken(eid);
 /** Key of a device in the sessions bucket. */
 export const sessionKey = (eid: string, device: string): string => `${nameToToken(eid)}.${nameToToken(device)}`;
 /** Filter for all devices of a user in the sessions bucket. */
@@ -89,7 +140,96 @@ export const CATALOGUE: readonly { kind: string; name: string; writes: string; r
     reads: "awareness",
     carries: "SessionEvent → SessionEventRes",
   },
-  { kind: "stream", name: "LOG_<p>", writes: "gateway", reads: "gateway", carries: "the logs of partition p" },
+  {
+    kind: "subject",
+    name: "bimip.to.<eid>.stanza",
+    writes: "gateway",
+    reads: "gateway",
+    carries: "a live-only stanza (MessageScheme)",
+  },
+  {
+    kind: "subject",
+    name: "bimip.to.<eid>.probe",
+    writes: "router",
+    reads: "gateway",
+    carries: "number of devices online",
+  },
+  { kind: "subject", name: "bimip.to.<eid>.trimmed", writes: "storage", reads: "gateway", carries: "LogTrimmed" },
+  {
+    kind: "subject",
+    name: "bimip.storage.resume",
+    writes: "gateway",
+    reads: "storage",
+    carries: "ResumeRequest → ResumeResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.storage.progress",
+    writes: "gateway, router",
+    reads: "storage",
+    carries: "ProgressRequest → ProgressResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.storage.receipts",
+    writes: "gateway",
+    reads: "storage",
+    carries: "ReceiptsRequest → ReceiptsResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.storage.history",
+    writes: "gateway, cli",
+    reads: "storage",
+    carries: "HistoryRequest → HistoryResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.storage.unread",
+    writes: "gateway, router",
+    reads: "storage",
+    carries: "UnreadRequest → UnreadResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.storage.subscription",
+    writes: "gateway, router",
+    reads: "storage",
+    carries: "SubscriptionRequest → SubscriptionResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.storage.push-state",
+    writes: "router",
+    reads: "storage",
+    carries: "PushStateRequest → PushStateResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.storage.erase",
+    writes: "cli",
+    reads: "storage",
+    carries: "EraseRequest → EraseResponse",
+  },
+  { kind: "subject", name: "bimip.push.<eid>", writes: "router", reads: "BIMIP_PUSH", carries: "a mark, no payload" },
+  {
+    kind: "subject",
+    name: "bimip.dead.<eid>",
+    writes: "router",
+    reads: "BIMIP_DEAD",
+    carries: "a push given up, as JSON",
+  },
+  {
+    kind: "stream",
+    name: "LOG_<p>",
+    writes: "gateway",
+    reads: "gateway, router, storage",
+    carries: "the logs of partition p",
+  },
+  { kind: "stream", name: "BIMIP_PUSH", writes: "router", reads: "router", carries: "the newest mark of each user" },
+  { kind: "stream", name: "BIMIP_DEAD", writes: "router", reads: "operators", carries: "pushes given up, for 7 days" },
+  { kind: "consumer", name: "push on LOG_<p>", writes: "router", reads: "router", carries: "headers of new entries" },
+  { kind: "consumer", name: "router on BIMIP_PUSH", writes: "router", reads: "router", carries: "marks" },
   { kind: "bucket", name: "BIMIP_META", writes: "storage", reads: "all", carries: "number of partitions" },
   {
     kind: "bucket",
@@ -98,6 +238,9 @@ export const CATALOGUE: readonly { kind: string; name: string; writes: string; r
     reads: "awareness, router",
     carries: "SessionRecord by <eid>.<device>",
   },
+  { kind: "bucket", name: "BIMIP_USERS", writes: "storage", reads: "storage", carries: "UserRecord by <eid>" },
+  { kind: "bucket", name: "BIMIP_RECEIPTS", writes: "storage", reads: "storage", carries: "receipts given by <eid>" },
+  { kind: "queue group", name: "storage", writes: "", reads: "storage", carries: "one replica answers" },
   { kind: "queue group", name: "router", writes: "", reads: "router", carries: "one replica answers" },
   { kind: "queue group", name: "awareness", writes: "", reads: "awareness", carries: "one replica answers" },
   { kind: "header", name: "Nats-Msg-Id", writes: "gateway", reads: "nats-server", carries: "dedupe id of a log entry" },

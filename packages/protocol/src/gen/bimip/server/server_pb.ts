@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file bimip/server/server.proto.
  */
 export const file_bimip_server_server: GenFile = /*@__PURE__*/
-  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkifwoMU2Vzc2lvbkV2ZW50EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEgwKBG9wZW4YBSABKAgSEQoJdGltZXN0YW1wGAYgASgDEg8KB2FkZHJlc3MYByABKAkiIAoPU2Vzc2lvbkV2ZW50UmVzEg0KBWVwb2NoGAEgASgDIkEKDFNlc3Npb25DbGFpbRIOCgZkZXZpY2UYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoA2IGcHJvdG8z");
+  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkifwoMU2Vzc2lvbkV2ZW50EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEgwKBG9wZW4YBSABKAgSEQoJdGltZXN0YW1wGAYgASgDEg8KB2FkZHJlc3MYByABKAkiIAoPU2Vzc2lvbkV2ZW50UmVzEg0KBWVwb2NoGAEgASgDIkEKDFNlc3Npb25DbGFpbRIOCgZkZXZpY2UYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoAyJOCg1SZXN1bWVSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDQoFYWZ0ZXIYAyABKAMSEQoJdGltZXN0YW1wGAQgASgDInQKDlJlc3VtZVJlc3BvbnNlEg0KBWFmdGVyGAEgASgDEhAKCGZpcnN0X2lkGAIgASgDEgwKBGhlYWQYAyABKAMSDQoFZXBvY2gYBCABKAMSDwoHZGV0YWlscxgFIAEoCRITCgtiZXlvbmRfaGVhZBgGIAEoCCJrCg9Qcm9ncmVzc1JlcXVlc3QSLQoHZGV2aWNlcxgBIAMoCzIcLmJpbWlwLnNlcnZlci5EZXZpY2VQcm9ncmVzcxIpCgV1c2VycxgCIAMoCzIaLmJpbWlwLnNlcnZlci5Vc2VyUHJvZ3Jlc3MiEgoQUHJvZ3Jlc3NSZXNwb25zZSJ9Cg5EZXZpY2VQcm9ncmVzcxILCgNlaWQYASABKAkSDgoGZGV2aWNlGAIgASgJEg4KBmN1cnNvchgDIAEoAxIOCgZoYW5kZWQYBCABKAMSDAoEcmVhZBgFIAEoAxIRCglsYXN0X3NlZW4YBiABKAMSDQoFZXBvY2gYByABKAMiaQoMVXNlclByb2dyZXNzEgsKA2VpZBgBIAEoCRIOCgZwdXNoZWQYAiABKAMSLQoIcmVjZWlwdHMYAyADKAsyGy5iaW1pcC5zZXJ2ZXIuUmVjZWlwdHNHaXZlbhINCgVlcG9jaBgEIAEoAyIwCg1SZWNlaXB0c0dpdmVuEg4KBnN0YXR1cxgBIAEoBRIPCgdpbmRleGVzGAIgAygDIh4KD1JlY2VpcHRzUmVxdWVzdBILCgNlaWQYASABKAkiUAoQUmVjZWlwdHNSZXNwb25zZRItCghyZWNlaXB0cxgBIAMoCzIbLmJpbWlwLnNlcnZlci5SZWNlaXB0c0dpdmVuEg0KBWVwb2NoGAIgASgDIm0KDkhpc3RvcnlSZXF1ZXN0EgsKA2VpZBgBIAEoCRIMCgR3aXRoGAIgASgJEg4KBmJlZm9yZRgDIAEoAxINCgVhZnRlchgEIAEoAxINCgVsaW1pdBgFIAEoBRISCgpldmVyeXRoaW5nGAYgASgIIjwKD0hpc3RvcnlSZXNwb25zZRINCgVpdGVtcxgBIAMoDBIMCgRuZXh0GAIgASgDEgwKBGRvbmUYAyABKAgiKgoNVW5yZWFkUmVxdWVzdBILCgNlaWQYASABKAkSDAoEd2l0aBgCIAEoCSJHCg5VbnJlYWRSZXNwb25zZRImCgRyb3dzGAEgAygLMhguYmltaXAuc2VydmVyLlVucmVhZEZyb20SDQoFdG90YWwYAiABKAUiOQoKVW5yZWFkRnJvbRILCgNlaWQYASABKAkSDQoFY291bnQYAiABKAUSDwoHbGFzdF9pZBgDIAEoAyJIChNTdWJzY3JpcHRpb25SZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSFAoMc3Vic2NyaXB0aW9uGAMgASgJIhYKFFN1YnNjcmlwdGlvblJlc3BvbnNlIh8KEFB1c2hTdGF0ZVJlcXVlc3QSCwoDZWlkGAEgASgJIngKEVB1c2hTdGF0ZVJlc3BvbnNlEg0KBWFja2VkGAEgASgDEg4KBnB1c2hlZBgCIAEoAxINCgVlcG9jaBgDIAEoAxI1Cg1zdWJzY3JpcHRpb25zGAQgAygLMh4uYmltaXAuc2VydmVyLlB1c2hTdWJzY3JpcHRpb24iOAoQUHVzaFN1YnNjcmlwdGlvbhIOCgZkZXZpY2UYASABKAkSFAoMc3Vic2NyaXB0aW9uGAIgASgJIhsKDEVyYXNlUmVxdWVzdBILCgNlaWQYASABKAkiMwoNRXJhc2VSZXNwb25zZRIOCgZlcmFzZWQYASABKAMSEgoKdHJpbW1lZF90bxgCIAEoAyIgCgpMb2dUcmltbWVkEhIKCnRyaW1tZWRfdG8YASABKANiBnByb3RvMw");
 
 /**
  * @generated from message bimip.server.AwarenessVisibilityRes
@@ -218,4 +218,632 @@ export type SessionClaim = Message<"bimip.server.SessionClaim"> & {
  */
 export const SessionClaimSchema: GenMessage<SessionClaim> = /*@__PURE__*/
   messageDesc(file_bimip_server_server, 5);
+
+/**
+ * Gateway to storage: where does this device go on? Records the device as seen, and as new where it is.
+ *
+ * @generated from message bimip.server.ResumeRequest
+ */
+export type ResumeRequest = Message<"bimip.server.ResumeRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * As in RESUME: N = behind N, 0 = behind the stored cursor, -1 = everything retained.
+   *
+   * @generated from field: int64 after = 3;
+   */
+  after: bigint;
+
+  /**
+   * @generated from field: int64 timestamp = 4;
+   */
+  timestamp: bigint;
+};
+
+/**
+ * Describes the message bimip.server.ResumeRequest.
+ * Use `create(ResumeRequestSchema)` to create a new message.
+ */
+export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 6);
+
+/**
+ * @generated from message bimip.server.ResumeResponse
+ */
+export type ResumeResponse = Message<"bimip.server.ResumeResponse"> & {
+  /**
+   * Replay what lies behind this index.
+   *
+   * @generated from field: int64 after = 1;
+   */
+  after: bigint;
+
+  /**
+   * Oldest retained index of the log, 0 = it is empty.
+   *
+   * @generated from field: int64 first_id = 2;
+   */
+  firstId: bigint;
+
+  /**
+   * Last index of the log, or up to which it was trimmed or erased.
+   *
+   * @generated from field: int64 head = 3;
+   */
+  head: bigint;
+
+  /**
+   * Changes when the log was recreated.
+   *
+   * @generated from field: int64 epoch = 4;
+   */
+  epoch: bigint;
+
+  /**
+   * Not empty: what lies past the device's position is gone, or may be; in words.
+   *
+   * @generated from field: string details = 5;
+   */
+  details: string;
+
+  /**
+   * `after` lies beyond the head: nothing to replay.
+   *
+   * @generated from field: bool beyond_head = 6;
+   */
+  beyondHead: boolean;
+};
+
+/**
+ * Describes the message bimip.server.ResumeResponse.
+ * Use `create(ResumeResponseSchema)` to create a new message.
+ */
+export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 7);
+
+/**
+ * Gateway or router to storage: maxima, merged with what is kept; nothing ever goes back.
+ *
+ * @generated from message bimip.server.ProgressRequest
+ */
+export type ProgressRequest = Message<"bimip.server.ProgressRequest"> & {
+  /**
+   * @generated from field: repeated bimip.server.DeviceProgress devices = 1;
+   */
+  devices: DeviceProgress[];
+
+  /**
+   * @generated from field: repeated bimip.server.UserProgress users = 2;
+   */
+  users: UserProgress[];
+};
+
+/**
+ * Describes the message bimip.server.ProgressRequest.
+ * Use `create(ProgressRequestSchema)` to create a new message.
+ */
+export const ProgressRequestSchema: GenMessage<ProgressRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 8);
+
+/**
+ * @generated from message bimip.server.ProgressResponse
+ */
+export type ProgressResponse = Message<"bimip.server.ProgressResponse"> & {
+};
+
+/**
+ * Describes the message bimip.server.ProgressResponse.
+ * Use `create(ProgressResponseSchema)` to create a new message.
+ */
+export const ProgressResponseSchema: GenMessage<ProgressResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 9);
+
+/**
+ * @generated from message bimip.server.DeviceProgress
+ */
+export type DeviceProgress = Message<"bimip.server.DeviceProgress"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * Acknowledged up to here.
+   *
+   * @generated from field: int64 cursor = 3;
+   */
+  cursor: bigint;
+
+  /**
+   * Handed over up to here.
+   *
+   * @generated from field: int64 handed = 4;
+   */
+  handed: bigint;
+
+  /**
+   * Highest index answered with READ.
+   *
+   * @generated from field: int64 read = 5;
+   */
+  read: bigint;
+
+  /**
+   * Epoch milliseconds.
+   *
+   * @generated from field: int64 last_seen = 6;
+   */
+  lastSeen: bigint;
+
+  /**
+   * Of the log that the indexes belong to: progress of another epoch is dropped.
+   *
+   * @generated from field: int64 epoch = 7;
+   */
+  epoch: bigint;
+};
+
+/**
+ * Describes the message bimip.server.DeviceProgress.
+ * Use `create(DeviceProgressSchema)` to create a new message.
+ */
+export const DeviceProgressSchema: GenMessage<DeviceProgress> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 10);
+
+/**
+ * @generated from message bimip.server.UserProgress
+ */
+export type UserProgress = Message<"bimip.server.UserProgress"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * Handed to the push providers up to here.
+   *
+   * @generated from field: int64 pushed = 2;
+   */
+  pushed: bigint;
+
+  /**
+   * Receipts that were stored in the senders' logs, so that they are told once.
+   *
+   * @generated from field: repeated bimip.server.ReceiptsGiven receipts = 3;
+   */
+  receipts: ReceiptsGiven[];
+
+  /**
+   * @generated from field: int64 epoch = 4;
+   */
+  epoch: bigint;
+};
+
+/**
+ * Describes the message bimip.server.UserProgress.
+ * Use `create(UserProgressSchema)` to create a new message.
+ */
+export const UserProgressSchema: GenMessage<UserProgress> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 11);
+
+/**
+ * @generated from message bimip.server.ReceiptsGiven
+ */
+export type ReceiptsGiven = Message<"bimip.server.ReceiptsGiven"> & {
+  /**
+   * bimip.SignalStatus.
+   *
+   * @generated from field: int32 status = 1;
+   */
+  status: number;
+
+  /**
+   * Of the messages, in the log of the user who gave the receipts.
+   *
+   * @generated from field: repeated int64 indexes = 2;
+   */
+  indexes: bigint[];
+};
+
+/**
+ * Describes the message bimip.server.ReceiptsGiven.
+ * Use `create(ReceiptsGivenSchema)` to create a new message.
+ */
+export const ReceiptsGivenSchema: GenMessage<ReceiptsGiven> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 12);
+
+/**
+ * Gateway to storage: which receipts has this user given?
+ *
+ * @generated from message bimip.server.ReceiptsRequest
+ */
+export type ReceiptsRequest = Message<"bimip.server.ReceiptsRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+};
+
+/**
+ * Describes the message bimip.server.ReceiptsRequest.
+ * Use `create(ReceiptsRequestSchema)` to create a new message.
+ */
+export const ReceiptsRequestSchema: GenMessage<ReceiptsRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 13);
+
+/**
+ * @generated from message bimip.server.ReceiptsResponse
+ */
+export type ReceiptsResponse = Message<"bimip.server.ReceiptsResponse"> & {
+  /**
+   * @generated from field: repeated bimip.server.ReceiptsGiven receipts = 1;
+   */
+  receipts: ReceiptsGiven[];
+
+  /**
+   * @generated from field: int64 epoch = 2;
+   */
+  epoch: bigint;
+};
+
+/**
+ * Describes the message bimip.server.ReceiptsResponse.
+ * Use `create(ReceiptsResponseSchema)` to create a new message.
+ */
+export const ReceiptsResponseSchema: GenMessage<ReceiptsResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 14);
+
+/**
+ * Gateway to storage: Query HISTORY. Operator's tools to storage: export (`everything`).
+ *
+ * @generated from message bimip.server.HistoryRequest
+ */
+export type HistoryRequest = Message<"bimip.server.HistoryRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * Conversation partner; empty: all.
+   *
+   * @generated from field: string with = 2;
+   */
+  with: string;
+
+  /**
+   * Newest entries below it, backwards; 0 and after 0: from the head.
+   *
+   * @generated from field: int64 before = 3;
+   */
+  before: bigint;
+
+  /**
+   * Oldest entries above it, forwards.
+   *
+   * @generated from field: int64 after = 4;
+   */
+  after: bigint;
+
+  /**
+   * @generated from field: int32 limit = 5;
+   */
+  limit: number;
+
+  /**
+   * All kinds of entries, forwards from `after`.
+   *
+   * @generated from field: bool everything = 6;
+   */
+  everything: boolean;
+};
+
+/**
+ * Describes the message bimip.server.HistoryRequest.
+ * Use `create(HistoryRequestSchema)` to create a new message.
+ */
+export const HistoryRequestSchema: GenMessage<HistoryRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 15);
+
+/**
+ * @generated from message bimip.server.HistoryResponse
+ */
+export type HistoryResponse = Message<"bimip.server.HistoryResponse"> & {
+  /**
+   * Stored entries with their indexes (MessageScheme), ascending; receipts that belong to them behind them.
+   *
+   * @generated from field: repeated bytes items = 1;
+   */
+  items: Uint8Array[];
+
+  /**
+   * For the next page: `before` (backwards) or `after` (forwards).
+   *
+   * @generated from field: int64 next = 2;
+   */
+  next: bigint;
+
+  /**
+   * @generated from field: bool done = 3;
+   */
+  done: boolean;
+};
+
+/**
+ * Describes the message bimip.server.HistoryResponse.
+ * Use `create(HistoryResponseSchema)` to create a new message.
+ */
+export const HistoryResponseSchema: GenMessage<HistoryResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 16);
+
+/**
+ * @generated from message bimip.server.UnreadRequest
+ */
+export type UnreadRequest = Message<"bimip.server.UnreadRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * Conversation partner; empty: all.
+   *
+   * @generated from field: string with = 2;
+   */
+  with: string;
+};
+
+/**
+ * Describes the message bimip.server.UnreadRequest.
+ * Use `create(UnreadRequestSchema)` to create a new message.
+ */
+export const UnreadRequestSchema: GenMessage<UnreadRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 17);
+
+/**
+ * @generated from message bimip.server.UnreadResponse
+ */
+export type UnreadResponse = Message<"bimip.server.UnreadResponse"> & {
+  /**
+   * @generated from field: repeated bimip.server.UnreadFrom rows = 1;
+   */
+  rows: UnreadFrom[];
+
+  /**
+   * Capped at 999.
+   *
+   * @generated from field: int32 total = 2;
+   */
+  total: number;
+};
+
+/**
+ * Describes the message bimip.server.UnreadResponse.
+ * Use `create(UnreadResponseSchema)` to create a new message.
+ */
+export const UnreadResponseSchema: GenMessage<UnreadResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 18);
+
+/**
+ * @generated from message bimip.server.UnreadFrom
+ */
+export type UnreadFrom = Message<"bimip.server.UnreadFrom"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: int32 count = 2;
+   */
+  count: number;
+
+  /**
+   * @generated from field: int64 last_id = 3;
+   */
+  lastId: bigint;
+};
+
+/**
+ * Describes the message bimip.server.UnreadFrom.
+ * Use `create(UnreadFromSchema)` to create a new message.
+ */
+export const UnreadFromSchema: GenMessage<UnreadFrom> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 19);
+
+/**
+ * Gateway to storage: Query PUSH_SUBSCRIBE, PUSH_UNSUBSCRIBE. Router to storage: a provider said that one is gone.
+ *
+ * @generated from message bimip.server.SubscriptionRequest
+ */
+export type SubscriptionRequest = Message<"bimip.server.SubscriptionRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * The browser's PushSubscription as JSON; empty: remove.
+   *
+   * @generated from field: string subscription = 3;
+   */
+  subscription: string;
+};
+
+/**
+ * Describes the message bimip.server.SubscriptionRequest.
+ * Use `create(SubscriptionRequestSchema)` to create a new message.
+ */
+export const SubscriptionRequestSchema: GenMessage<SubscriptionRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 20);
+
+/**
+ * @generated from message bimip.server.SubscriptionResponse
+ */
+export type SubscriptionResponse = Message<"bimip.server.SubscriptionResponse"> & {
+};
+
+/**
+ * Describes the message bimip.server.SubscriptionResponse.
+ * Use `create(SubscriptionResponseSchema)` to create a new message.
+ */
+export const SubscriptionResponseSchema: GenMessage<SubscriptionResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 21);
+
+/**
+ * Router to storage: what does the push worker need to know of this user?
+ *
+ * @generated from message bimip.server.PushStateRequest
+ */
+export type PushStateRequest = Message<"bimip.server.PushStateRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+};
+
+/**
+ * Describes the message bimip.server.PushStateRequest.
+ * Use `create(PushStateRequestSchema)` to create a new message.
+ */
+export const PushStateRequestSchema: GenMessage<PushStateRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 22);
+
+/**
+ * @generated from message bimip.server.PushStateResponse
+ */
+export type PushStateResponse = Message<"bimip.server.PushStateResponse"> & {
+  /**
+   * Highest index acknowledged by any device.
+   *
+   * @generated from field: int64 acked = 1;
+   */
+  acked: bigint;
+
+  /**
+   * @generated from field: int64 pushed = 2;
+   */
+  pushed: bigint;
+
+  /**
+   * @generated from field: int64 epoch = 3;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: repeated bimip.server.PushSubscription subscriptions = 4;
+   */
+  subscriptions: PushSubscription[];
+};
+
+/**
+ * Describes the message bimip.server.PushStateResponse.
+ * Use `create(PushStateResponseSchema)` to create a new message.
+ */
+export const PushStateResponseSchema: GenMessage<PushStateResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 23);
+
+/**
+ * @generated from message bimip.server.PushSubscription
+ */
+export type PushSubscription = Message<"bimip.server.PushSubscription"> & {
+  /**
+   * @generated from field: string device = 1;
+   */
+  device: string;
+
+  /**
+   * JSON.
+   *
+   * @generated from field: string subscription = 2;
+   */
+  subscription: string;
+};
+
+/**
+ * Describes the message bimip.server.PushSubscription.
+ * Use `create(PushSubscriptionSchema)` to create a new message.
+ */
+export const PushSubscriptionSchema: GenMessage<PushSubscription> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 24);
+
+/**
+ * Operator's tools to storage: forget what is in this user's log.
+ *
+ * @generated from message bimip.server.EraseRequest
+ */
+export type EraseRequest = Message<"bimip.server.EraseRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+};
+
+/**
+ * Describes the message bimip.server.EraseRequest.
+ * Use `create(EraseRequestSchema)` to create a new message.
+ */
+export const EraseRequestSchema: GenMessage<EraseRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 25);
+
+/**
+ * @generated from message bimip.server.EraseResponse
+ */
+export type EraseResponse = Message<"bimip.server.EraseResponse"> & {
+  /**
+   * @generated from field: int64 erased = 1;
+   */
+  erased: bigint;
+
+  /**
+   * Everything up to this index is gone.
+   *
+   * @generated from field: int64 trimmed_to = 2;
+   */
+  trimmedTo: bigint;
+};
+
+/**
+ * Describes the message bimip.server.EraseResponse.
+ * Use `create(EraseResponseSchema)` to create a new message.
+ */
+export const EraseResponseSchema: GenMessage<EraseResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 26);
+
+/**
+ * Storage to every gateway that holds the user: entries up to here were trimmed or erased.
+ *
+ * @generated from message bimip.server.LogTrimmed
+ */
+export type LogTrimmed = Message<"bimip.server.LogTrimmed"> & {
+  /**
+   * @generated from field: int64 trimmed_to = 1;
+   */
+  trimmedTo: bigint;
+};
+
+/**
+ * Describes the message bimip.server.LogTrimmed.
+ * Use `create(LogTrimmedSchema)` to create a new message.
+ */
+export const LogTrimmedSchema: GenMessage<LogTrimmed> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 27);
 
