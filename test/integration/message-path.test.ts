@@ -70,7 +70,7 @@ test("connecting amid traffic: no gap, no repeat, no reordering between replay a
   const bobs = [];
   while (sent < total) {
     for (let n = 0; n < 100; n++) alice.message({ id: `m${sent++}`, to: { eid: "amid-b@x" } });
-    bobs.push(await system.device("amid-b@x", `device${bobs.length}`, { settle: false }));
+    bobs.push(await system.device("amid-b@x", `device${bobs.length}`, { settle: false, everything: true }));
     await alice.count("signal", sent - 90);
   }
   const expected = Array.from({ length: total }, (_, n) => `m${n}`);
@@ -132,7 +132,7 @@ test("to one device: that device alone gets it; the sender's other devices get t
   expect((await two.count("message", 2)).map(({ id }) => id)).toEqual(["d", "all"]);
   expect((await one.count("message", 1)).map(({ id }) => id)).toEqual(["all"]);
   expect((await laptop.count("message", 2)).map(({ id }) => id)).toEqual(["d", "all"]);
-  const late = await system.device("dir-b@x", "three");
+  const late = await system.device("dir-b@x", "three", { everything: true });
   expect(late.of("message").map(({ id }) => id)).toEqual(["all"]);
 });
 

@@ -6,7 +6,9 @@ import {
   PingPongSchema,
   PingPongType,
   type Signal,
+  SignalSchema,
   SignalStatus,
+  SignalType,
   type Stanza,
   type StanzaKind,
   type StanzaValue,
@@ -51,6 +53,12 @@ export class Device {
     });
     if (options.token !== undefined && options.settle !== false) await device.resumed();
     return device;
+  }
+
+  /** Asks for what lies behind `index`; 0 = behind the stored cursor, -1 = everything retained. */
+  resume(index: bigint, id = ""): void {
+    const { REQUEST } = SignalType;
+    this.send("signal", create(SignalSchema, { id, type: REQUEST, status: SignalStatus.RESUME, monotonicId: index }));
   }
 
   async resumed(): Promise<Signal> {

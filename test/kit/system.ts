@@ -19,7 +19,14 @@ export interface System {
   device(
     eid: string,
     device: string,
-    options?: { gateway?: number; query?: string; scope?: string; settle?: boolean },
+    options?: {
+      gateway?: number;
+      query?: string;
+      scope?: string;
+      settle?: boolean;
+      /** Gets everything retained, where a further device of a user would begin at the head. */
+      everything?: boolean;
+    },
   ): Promise<Device>;
   stop(): Promise<void>;
 }
@@ -52,14 +59,16 @@ export async function startSystem(options: { gateways?: number; env?: Record<str
     nats,
     urls,
     token,
-    async device(eid, name, { gateway = 0, query, scope, settle } = {}) {
+    async device(eid, name, { gateway = 0, query, scope, settle = true, everything = false } = {}) {
       const url = urls[gateway] ?? "";
       const device = await Device.open(url, {
         token: await token(eid, name, scope === undefined ? {} : { scope }),
-        ...(query === undefined ? {} : { query }),
-        ...(settle === undefined ? {} : { settle }),
+        ...(everything ? { query: "?resume=manual" } : query === undefined ? {} : { query }),
+        settle: settle && !everything,
       });
       devices.push(device);
+      if (everything) device.resume(-1n);
+      if (everything && settle) await device.resumed();
       return device;
     },
     async stop() {

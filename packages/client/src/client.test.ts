@@ -11,7 +11,8 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeGateway } from "../test-kit/fake-gateway.js";
-import { type BimipClient, createClient } from "./client.js";
+import type { BimipClient } from "./bimip-client.js";
+import { createClient } from "./client.js";
 import type { ClientOptions } from "./client-options.js";
 import type { IncomingMessage } from "./incoming-message.js";
 
@@ -33,7 +34,7 @@ afterEach(async () => {
 });
 
 function clientOf(eid: string, options: Partial<ClientOptions> = {}): BimipClient {
-  const client = createClient({ url: gateway.url, token: `${eid}/laptop`, reconnect: FAST, ...options });
+  const client = createClient({ url: gateway.url, token: `${eid}/laptop`, eid, reconnect: FAST, ...options });
   clients.push(client);
   return client;
 }
@@ -289,7 +290,7 @@ describe("reconnect", () => {
     gateway.put(ALICE, "anew");
     await vi.waitFor(() => expect(messages).toHaveLength(4));
     expect(texts(messages)).toEqual(["one", "two", "three", "anew"]);
-    expect(gateway.resumes).toEqual([null, "manual", 3n, -1n]);
+    expect(gateway.resumes).toEqual([null, "manual", 3n, 0n]);
   });
 
   it("stays away after 4409", async () => {

@@ -2,54 +2,45 @@ import {
   BimipError,
   encodeStanza,
   ErrorCode,
-  LIMITS,
   PingPongType,
   type Signal,
+  SignalSchema,
   SignalStatus,
   SignalType,
   type Stanza,
   validateStanza,
 } from "@bimip/protocol";
-import { defaultSockets } from "#socket";
-import { backoffMs } from "./backoff.js";
+import { create } from "@bufbuild/protobuf";
+import type { BimipClient } from "./bimip-client.js";
 import type { ClientEvents, ClientOptions } from "./client-options.js";
-import type { ClientPhase, ClientState } from "./client-state.js";
-import { Connection, type ConnectionEnd, toError } from "./connection.js";
-import { judgeEnd } from "./connection-verdict.js";
-import { Emitter } from "./emitter.js";
-import { toIncoming } from "./incoming-message.js";
+import type { ClientState } from "./client-state.js";
+import type { StoredState } from "./client-store.js";
+import { type Connection, toError } from "./connection.js";
+import { Emitter, type Handler } from "./emitter.js";
+import { type HistoryItem, type HistoryOptions, history } from "./history.js";
+import { Inbox } from "./inbox.js";
 import { pingPongFrame } from "./keepalive.js";
-import { LogPosition, logIndexOf } from "./log-position.js";
-import { Outbox, type Sent } from "./outbox.js";
-import { type OutgoingMessage, toMessage } from "./outgoing-message.js";
+import { Link } from "./link.js";
+import { Outbox, type OutboxItem, type Sent } from "./outbox.js";
+import { type OutgoingMessage, toOutboxItem } from "./outgoing-message.js";
+import { type Outgoing, OutgoingStates } from "./outgoing-states.js";
 import { PingTimes } from "./ping-times.js";
-import { Waiter } from "./waiter.js";
+import { Queries } from "./queries.js";
+import {
+  askSubscribe,
+  askUnread,
+  askUnsubscribe,
+  type PushSubscriptionLike,
+  type UnreadCounts,
+} from "./queries-of-client.js";
+import { Receipts } from "./receipts.js";
+import { StoreSession } from "./store-session.js";
+import { sortStored } from "./stored-outgoing.js";
+import { tokenEid } from "./token-eid.js";
 
-/** A connection that held this long was a good one: the next attempt after it comes at once. */
-const STABLE_MS = 5_000;
-const CLOSE_TIMEOUT_MS = 2_000;
+/** The stored cursor, which the server begins anew with another log. */
+const STORED_CURSOR = 0n;
 const EVERYTHING = -1n;
-
-/** One device of one user. Comes back by itself after every interruption, where it was. */
-export interface BimipClient {
-  readonly state: ClientState;
-  /**
-   * Connects and resolves when what was stored is delivered. Keeps trying while the server cannot be reached
-   * (`error` tells each time); rejects with a BimipError when the server refuses us, such as 401, or on `close()`.
-   */
-  connect(): Promise<void>;
-  /**
-   * Resolves when the message is stored (SENT). Survives reconnects: sent again with the same id, stored once, in
-   * order. Rejects with a BimipError: what the server answered, 422 for a wrong field, 503 when the client ends before.
-   */
-  send(message: OutgoingMessage): Promise<Sent>;
-  /** Adds a handler; the answer removes it. An error that a handler throws is reported as uncaught. */
-  on<Name extends keyof ClientEvents>(name: Name, handler: (value: ClientEvents[Name]) => void): () => void;
-  /** The round trip of a PingPong in milliseconds. Rejects with 503 while not connected or when the connection goes. */
-  ping(): Promise<number>;
-  /** Ends the connection; resolves when the socket is closed. What has no SENT yet rejects. */
-  close(): Promise<void>;
-}
 
 /** A client, offline until `connect()`. Throws a BimipError 422 for a url that is not ws:// or wss://. */
 export function createClient(options: ClientOptions): BimipClient {
@@ -62,151 +53,204 @@ export function createClient(options: ClientOptions): BimipClient {
   return new Client(options);
 }
 
+/** Wires the parts together: link (connections), outbox and receipts (out), inbox (in), queries. */
 class Client implements BimipClient {
   readonly #options: ClientOptions;
   readonly #events = new Emitter<ClientEvents>();
+  readonly #store: StoreSession | undefined;
+  readonly #states = new OutgoingStates((outgoing) => this.#events.emit("outgoing", outgoing));
   readonly #outbox: Outbox;
-  readonly #position = new LogPosition();
+  readonly #receipts: Receipts;
+  readonly #inbox: Inbox;
+  readonly #queries: Queries;
   readonly #pings = new PingTimes();
-  readonly #online = new Waiter();
-  readonly #closed = new Waiter();
-  #phase: ClientPhase = { name: "offline" };
-  /** Attempts since the last good connection. */
-  #attempt = 0;
-  /** The token that the server refused last, and its words. */
-  #refused: { token: string; error: BimipError } | undefined;
-  #loggedOut = false;
-  #closing: Connection | undefined;
+  readonly #link: Link;
+  #eid: string;
+  /** The store's content is in our hands. */
+  #restored: Promise<StoredState> | undefined;
 
   constructor(options: ClientOptions) {
+    const { store, reconnect = {}, maxInFlight = 256, queryTimeoutMs = 15_000 } = options;
+    const onError = (error: BimipError): void => this.#events.emit("error", error);
     this.#options = options;
-    this.#outbox = new Outbox({ maxInFlight: options.maxInFlight ?? 256, backoff: options.reconnect ?? {} });
+    this.#eid = options.eid ?? "";
+    this.#store = store === undefined ? undefined : new StoreSession(store, onError);
+    this.#outbox = new Outbox({ maxInFlight, backoff: reconnect, states: this.#states, store: this.#store });
+    this.#receipts = new Receipts(this.#store, reconnect);
+    this.#queries = new Queries(queryTimeoutMs);
+    this.#inbox = new Inbox({
+      events: this.#events,
+      receipts: this.#receipts,
+      states: this.#states,
+      acknowledges: options.acknowledge !== "manual",
+      eid: () => this.#eid,
+      onProgress: (progress) => this.#store?.save({ ...progress, owner: this.#eid }),
+    });
+    this.#link = new Link(options, {
+      prepare: (token) => this.#prepare(token),
+      resumesManually: () => options.receive === false || this.#resumeAt() !== undefined,
+      onAuthenticated: (connection) => this.#onAuthenticated(connection),
+      onStanza: (connection, stanza) => this.#onStanza(connection, stanza),
+      onInterrupt: () => this.#onInterrupt(),
+      onEnd: (error) => this.#onEnd(error),
+      onState: (state) => this.#events.emit("state", state),
+      onError,
+    });
   }
 
   get state(): ClientState {
-    return this.#phase.name;
+    return this.#link.state;
   }
 
-  on<Name extends keyof ClientEvents>(name: Name, handler: (value: ClientEvents[Name]) => void): () => void {
+  on<Name extends keyof ClientEvents>(name: Name, handler: Handler<ClientEvents[Name]>): () => void {
     return this.#events.on(name, handler);
   }
 
   connect(): Promise<void> {
-    if (this.#phase.name === "online") return Promise.resolve();
-    const online = this.#online.wait();
-    if (this.#phase.name === "closed" || (this.#phase.name === "offline" && this.#phase.retry === undefined)) {
-      this.#attempt = 0;
-      this.#refused = undefined;
-      void this.#open();
-    }
-    return online;
+    return this.#link.connect();
   }
 
-  async send(message: OutgoingMessage): Promise<Sent> {
-    if (this.#phase.name === "closed") throw new BimipError(ErrorCode.TRY_AGAIN, "the client is closed");
-    const value = toMessage(message);
-    const problem = validateStanza({ kind: "message", value });
-    if (problem !== undefined) throw problem;
-    const frame = encodeStanza("message", value);
-    // Larger ones would not be refused but cut by the transport, connection after connection.
-    if (frame.length > LIMITS.frameBytes) {
-      throw new BimipError(ErrorCode.TOO_LARGE, `the message has ${frame.length} bytes`, { id: value.id });
-    }
-    return this.#outbox.add(value.id, value.to?.eid ?? "", frame);
+  send(message: OutgoingMessage): Promise<Sent> {
+    return this.#add("message", message);
+  }
+
+  push(notification: OutgoingMessage): Promise<Sent> {
+    return this.#add("pushNotification", notification);
+  }
+
+  outgoing(id: string, to: string): Outgoing | undefined {
+    return this.#states.get(id, to);
+  }
+
+  typing(to: string): void {
+    this.#sendLive(to, SignalStatus.TYPING);
+  }
+
+  recording(to: string): void {
+    this.#sendLive(to, SignalStatus.RECORDING);
+  }
+
+  history(options?: HistoryOptions): AsyncGenerator<HistoryItem> {
+    const receiptsOf = this.#inbox.receiptsOf.bind(this.#inbox);
+    return history({ queries: this.#queries, eid: () => this.#eid, receiptsOf }, options);
+  }
+
+  unread(options: { readonly with?: string } = {}): Promise<UnreadCounts> {
+    return askUnread(this.#queries, options.with);
+  }
+
+  subscribePush(subscription: PushSubscriptionLike): Promise<void> {
+    return askSubscribe(this.#queries, subscription);
+  }
+
+  unsubscribePush(): Promise<void> {
+    return askUnsubscribe(this.#queries);
   }
 
   ping(): Promise<number> {
-    const phase = this.#phase;
-    if (phase.name !== "online" && phase.name !== "replaying") {
-      return Promise.reject(new BimipError(ErrorCode.TRY_AGAIN, "not connected"));
-    }
-    return this.#pings.start((id) => phase.connection.send(pingPongFrame(PingPongType.PING, id)));
+    const { connection } = this.#link;
+    if (connection === undefined) return Promise.reject(new BimipError(ErrorCode.TRY_AGAIN, "not connected"));
+    return this.#pings.start((id) => connection.send(pingPongFrame(PingPongType.PING, id)));
   }
 
-  close(): Promise<void> {
-    const phase = this.#phase;
-    const connection = "connection" in phase ? phase.connection : undefined;
-    this.#end(undefined, new BimipError(ErrorCode.TRY_AGAIN, "the client was closed"));
-    if (connection === undefined) return this.#closed.pending ? this.#closed.wait() : Promise.resolve();
-    const closed = this.#closed.wait();
-    this.#closing = connection;
-    connection.close(CLOSE_TIMEOUT_MS);
-    return closed;
+  async close(): Promise<void> {
+    this.#receipts.close();
+    await this.#link.close();
+    await this.#store?.close();
   }
 
-  /** false for what an old connection still says while it closes. */
-  #isCurrent(connection: Connection): boolean {
-    return "connection" in this.#phase && this.#phase.connection === connection;
+  async #add(kind: OutboxItem["kind"], outgoing: OutgoingMessage): Promise<Sent> {
+    if (this.state === "closed") throw new BimipError(ErrorCode.TRY_AGAIN, "the client is closed");
+    const item = toOutboxItem(kind, outgoing);
+    // What an earlier process left goes first.
+    if (this.#store !== undefined) await this.#restore(this.#store);
+    return this.#outbox.add(item);
   }
 
-  #setPhase(phase: ClientPhase): void {
-    const before = this.#phase;
-    if (before.name === "offline") clearTimeout(before.retry);
-    this.#phase = phase;
-    if (before.name !== phase.name) this.#events.emit("state", phase.name);
+  #sendLive(to: string, status: SignalStatus): void {
+    const timestamp = BigInt(Date.now());
+    const value = create(SignalSchema, { to: { eid: to }, type: SignalType.REQUEST, status, timestamp });
+    const problem = validateStanza({ kind: "signal", value });
+    if (problem !== undefined) throw problem;
+    this.#link.connection?.send(encodeStanza("signal", value));
   }
 
-  /** One attempt: ask for the token, open the connection. */
-  async #open(): Promise<void> {
-    const connecting: ClientPhase = { name: "connecting" };
-    this.#setPhase(connecting);
-    let token: string;
-    try {
-      token = typeof this.#options.token === "string" ? this.#options.token : await this.#options.token();
-    } catch (cause) {
-      if (this.#phase !== connecting) return;
-      return this.#retryLater(new BimipError(ErrorCode.TRY_AGAIN, "no token could be had", { cause }), true);
-    }
-    if (this.#phase !== connecting) return;
-    if (token === this.#refused?.token) return this.#stop(this.#refused.error);
-    try {
-      this.#connect(token);
-    } catch (cause) {
-      const text = cause instanceof Error ? cause.message : String(cause);
-      this.#stop(new BimipError(ErrorCode.FIELD_WRONG, `cannot connect: ${text}`, { cause }));
-    }
+  #prepare(token: string): Promise<void> | undefined {
+    this.#eid = this.#options.eid ?? tokenEid(token) ?? "";
+    return this.#store === undefined ? undefined : this.#restore(this.#store).then((state) => this.#claim(state));
   }
 
-  #connect(token: string): void {
-    const resumeAt = this.#position.index;
-    const url = new URL(this.#options.url);
-    if (this.#options.device !== undefined) url.searchParams.set("device", this.#options.device);
-    // At 0 nothing was ever received: the server knows best where this device begins.
-    if (resumeAt > 0n) url.searchParams.set("resume", "manual");
-    this.#loggedOut = false;
-    const connection: Connection = new Connection({
-      sockets: this.#options.socket ?? defaultSockets,
-      url: url.href,
-      token,
-      connectTimeoutMs: this.#options.connectTimeoutMs ?? 10_000,
-      pingIntervalMs: this.#options.pingIntervalMs ?? 25_000,
-      onAuthenticated: () => {
-        if (!this.#isCurrent(connection)) return;
-        this.#setPhase({ name: "replaying", connection });
-        if (resumeAt > 0n) connection.resume(resumeAt);
-      },
-      onStanza: (stanza) => {
-        if (this.#isCurrent(connection)) this.#onStanza(connection, stanza);
-      },
-      onBadFrame: (error) => this.#events.emit("error", error),
-      onEnd: (end) => this.#onEnd(connection, end, token),
+  /** Takes over what an earlier process left; once, until the store is closed. */
+  #restore(store: StoreSession): Promise<StoredState> {
+    this.#restored ??= store.open().then((state) => {
+      const { receipts, items } = sortStored(state.outgoing);
+      this.#inbox.restore(state);
+      this.#receipts.restore(receipts);
+      this.#outbox.restore(items);
+      return state;
     });
-    this.#setPhase({ name: "connecting", connection });
+    this.#restored.catch(() => {
+      this.#restored = undefined;
+    });
+    return this.#restored;
+  }
+
+  /** What one account queued must not go out in the name of another. */
+  #claim({ owner, index, epoch }: StoredState): void {
+    const eid = this.#eid;
+    if (owner === eid || eid === "") return;
+    if (owner === "") return this.#store?.save({ owner: eid, index, epoch, seen: [] });
+    throw new BimipError(ErrorCode.CONFLICT, `store: it belongs to ${owner}, the token to ${eid}`, { field: "store" });
+  }
+
+  #onAuthenticated(connection: Connection): void {
+    if (this.#options.receive === false) return this.#onUpToDate(connection);
+    const index = this.#resumeAt();
+    // With a position of ours, receipts wait until RESUME told that the log is still the one they speak of.
+    if (index === undefined || index < 0n) this.#receipts.open((frame) => connection.send(frame));
+    if (index !== undefined) connection.resume(index);
+  }
+
+  /** Where to go on in the log; undefined: the server knows. */
+  #resumeAt(): bigint | undefined {
+    const { index } = this.#inbox;
+    if (index > 0n) return index;
+    return this.#options.begin === "everything" ? EVERYTHING : undefined;
+  }
+
+  #onUpToDate(connection: Connection): void {
+    const send = (frame: Uint8Array): void => connection.send(frame);
+    this.#link.online(connection);
+    this.#receipts.open(send);
+    this.#queries.open(send);
+    this.#outbox.open(send);
+  }
+
+  #onInterrupt(): void {
+    this.#outbox.interrupt();
+    this.#receipts.interrupt();
+    this.#queries.interrupt();
+    this.#pings.fail(new BimipError(ErrorCode.TRY_AGAIN, "the connection was lost"));
+  }
+
+  #onEnd(error: BimipError): void {
+    this.#outbox.abandon(error);
+    this.#queries.abandon(error);
+    this.#restored = undefined;
+    void this.#store?.close();
   }
 
   #onStanza(connection: Connection, stanza: Stanza): void {
     if (this.#events.has("stanza")) this.#events.emit("stanza", stanza);
-    if (!this.#position.accept(logIndexOf(stanza))) return;
-    const replayed = this.#phase.name === "replaying";
     switch (stanza.kind) {
       case "message":
-        return this.#events.emit("message", toIncoming(stanza.value, replayed));
       case "pushNotification":
-        return this.#events.emit("push", toIncoming(stanza.value, replayed));
+      case "event":
+        return this.#inbox.take(stanza, this.state === "replaying");
       case "signal":
         return this.#onSignal(connection, stanza.value);
-      case "event":
-        return this.#events.emit("event", stanza.value);
+      case "page":
+        return this.#queries.answer(stanza.value);
       case "awareness":
         return this.#events.emit("awareness", stanza.value);
       case "body":
@@ -215,7 +259,6 @@ class Client implements BimipClient {
       case "error":
         return this.#onError(toError(stanza.value));
       case "logout":
-        this.#loggedOut = true;
         return this.#events.emit("logout", stanza.value);
       case "pingPong":
         if (stanza.value.type === PingPongType.PING) connection.send(pingPongFrame(PingPongType.PONG, stanza.value.id));
@@ -227,84 +270,42 @@ class Client implements BimipClient {
       case "tokenAuthority":
       case "locationStream":
       case "query":
-      case "page":
         return;
     }
   }
 
   #onSignal(connection: Connection, signal: Signal): void {
-    if (signal.status === SignalStatus.RESUME) return this.#onResume(connection, signal);
-    if (signal.status !== SignalStatus.SENT || signal.type !== SignalType.RESPONSE) {
-      return this.#events.emit("signal", signal);
+    const { id, type, status } = signal;
+    if (status === SignalStatus.RESUME) return this.#onResume(connection, signal);
+    if (status === SignalStatus.SENT && type === SignalType.RESPONSE) {
+      this.#inbox.ownCopy(signal.logId);
+      const [index, logIndex] = [Number(signal.monotonicId), Number(signal.logId)];
+      this.#outbox.confirm({ id, to: signal.to?.eid ?? "", index, logIndex });
+    } else if (type === SignalType.ERROR) {
+      const details = signal.details || "the signal could not be done";
+      this.#events.emit("error", new BimipError(ErrorCode.UNKNOWN, details, id === "" ? {} : { id }));
+    } else {
+      this.#inbox.take({ kind: "signal", value: signal }, this.state === "replaying");
     }
-    this.#position.ownCopy(signal.logId);
-    this.#outbox.confirm({
-      id: signal.id,
-      to: signal.to?.eid ?? "",
-      index: Number(signal.monotonicId),
-      logIndex: Number(signal.logId),
-    });
   }
 
   #onResume(connection: Connection, signal: Signal): void {
-    if (this.#phase.name !== "replaying") return;
-    if (signal.type === SignalType.ERROR) {
-      // Our position lies beyond the head: the log is another one now, and all of it is new to us.
-      this.#position.reset();
-      return connection.resume(EVERYTHING);
+    if (signal.type === SignalType.RESPONSE && signal.details !== "") {
+      const { details, firstId, epoch } = signal;
+      this.#events.emit("gap", { details, firstId: Number(firstId), epoch: Number(epoch) });
     }
-    this.#position.replayed(signal.monotonicId, signal.epoch);
-    this.#refused = undefined;
-    this.#setPhase({ name: "online", connection, sinceMs: performance.now() });
-    this.#online.resolve();
-    this.#outbox.open((frame) => connection.send(frame));
+    if (this.state !== "replaying" || this.#options.receive === false) return;
+    if (this.#inbox.resumed(signal) === "again") connection.resume(STORED_CURSOR);
+    else this.#onUpToDate(connection);
   }
 
   #onError(error: BimipError): void {
+    if (this.#queries.refuse(error)) return;
     const comesAgain = error.code === ErrorCode.TRY_AGAIN || error.code === ErrorCode.TOO_FAST;
-    const ours = comesAgain && error.id !== undefined ? this.#outbox.postpone(error.id) : this.#outbox.refuse(error);
+    const ours = comesAgain
+      ? this.#outbox.postpone(error.id ?? "") || this.#receipts.postpone(error)
+      : this.#outbox.refuse(error);
     // A 401 is followed by the close, which says it again.
     if (!ours && error.code !== ErrorCode.NOT_AUTHENTICATED) this.#events.emit("error", error);
-  }
-
-  #onEnd(connection: Connection, end: ConnectionEnd, token: string): void {
-    const phase = this.#phase;
-    if (connection === this.#closing) this.#closed.resolve();
-    if (!this.#isCurrent(connection)) return;
-    if (phase.name === "online" && performance.now() - phase.sinceMs >= STABLE_MS) this.#attempt = 0;
-    this.#interrupt();
-    const verdict = judgeEnd(end, this.#loggedOut);
-    if (verdict.kind === "stop") return this.#stop(verdict.error);
-    if (verdict.kind === "retry") return this.#retryLater(verdict.error, verdict.wait);
-    // Asked again once: a second refusal in a row is the last.
-    if (typeof this.#options.token === "string" || this.#refused !== undefined) return this.#stop(verdict.error);
-    this.#refused = { token, error: verdict.error };
-    void this.#open();
-  }
-
-  #interrupt(): void {
-    this.#outbox.interrupt();
-    this.#pings.fail(new BimipError(ErrorCode.TRY_AGAIN, "the connection was lost"));
-  }
-
-  #retryLater(error: BimipError, wait: boolean): void {
-    if (wait && this.#attempt === 0) this.#attempt = 1;
-    const delayMs = this.#attempt === 0 ? 0 : backoffMs(this.#attempt, this.#options.reconnect);
-    this.#attempt++;
-    this.#setPhase({ name: "offline", retry: setTimeout(() => void this.#open(), delayMs) });
-    this.#events.emit("error", error);
-  }
-
-  /** Ends for good by the server's word. */
-  #stop(error: BimipError): void {
-    this.#end(error, error);
-    this.#events.emit("error", error);
-  }
-
-  #end(why: BimipError | undefined, told: BimipError): void {
-    this.#interrupt();
-    this.#outbox.abandon(told);
-    this.#online.reject(told);
-    this.#setPhase({ name: "closed", ...(why !== undefined && { error: why }) });
   }
 }

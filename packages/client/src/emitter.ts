@@ -1,12 +1,15 @@
+/** Called with the value of an event. A promise that it answers with is waited for where that matters. */
+export type Handler<Value> = (value: Value) => unknown;
+
 /** Typed listeners, one value per event. */
 export class Emitter<Events extends object> {
-  readonly #handlers: { [Name in keyof Events]?: Set<(value: Events[Name]) => void> } = {};
+  readonly #handlers: { [Name in keyof Events]?: Set<Handler<Events[Name]>> } = {};
 
   /** Adds a handler; the answer removes it. */
-  on<Name extends keyof Events>(name: Name, handler: (value: Events[Name]) => void): () => void {
+  on<Name extends keyof Events>(name: Name, handler: Handler<Events[Name]>): () => void {
     const handlers = (this.#handlers[name] ??= new Set());
     // A wrapper of its own, so that the same function can be added twice and removed once.
-    const entry = (value: Events[Name]): void => handler(value);
+    const entry: Handler<Events[Name]> = (value) => handler(value);
     handlers.add(entry);
     return () => void handlers.delete(entry);
   }
@@ -15,16 +18,33 @@ export class Emitter<Events extends object> {
     return (this.#handlers[name]?.size ?? 0) > 0;
   }
 
-  /** Calls the handlers in the order they came. One that throws stops nobody; its error is reported as uncaught. */
+  /** Calls the handlers in the order they came. One that fails stops nobody; its error is reported as uncaught. */
   emit<Name extends keyof Events>(name: Name, value: Events[Name]): void {
+    this.deliver(name, value, () => undefined);
+  }
+
+  /**
+   * As `emit`. `settle` is told when all handlers are through, their promises included: at once where none answered
+   * with a promise. true = none failed.
+   */
+  deliver<Name extends keyof Events>(name: Name, value: Events[Name], settle: (taken: boolean) => void): void {
+    let taken = true;
+    const fail = (error: unknown): void => {
+      taken = false;
+      queueMicrotask(() => {
+        throw error;
+      });
+    };
+    const pending: Promise<unknown>[] = [];
     for (const handler of this.#handlers[name] ?? []) {
       try {
-        handler(value);
+        const answer = handler(value);
+        if (answer instanceof Promise) pending.push(answer.catch(fail));
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        fail(error);
       }
     }
+    if (pending.length === 0) return settle(taken);
+    void Promise.all(pending).then(() => settle(taken));
   }
 }

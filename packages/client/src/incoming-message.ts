@@ -16,12 +16,28 @@ export interface MediaItem {
   readonly size?: number;
 }
 
+/**
+ * What the application says of a message of another: each is told to its sender once, and also acknowledges the
+ * message. Waits until everything before it is acknowledged too, and for a connection. Without effect on one's own.
+ */
+export interface ReceiptMethods {
+  /** With `acknowledge: "manual"`: the application has it safe. Call it for each message; otherwise it comes by itself. */
+  delivered(): void;
+  read(): void;
+  /** A voice or video message was played. */
+  played(): void;
+  /** It was passed on to somebody. */
+  forwarded(): void;
+}
+
 /** A Message or PushNotification as the application sees it. `Raw` is the protobuf type. */
-export interface Incoming<Raw> {
+export interface Incoming<Raw> extends ReceiptMethods {
   readonly id: string;
   /** Stamped by the server: it can be trusted. One's own address for a message another device of ours sent. */
   readonly from: Address;
   readonly to: Address;
+  /** true for what another device of ours sent (in the history, also this one). */
+  readonly own: boolean;
   /** `payload.data.text`; undefined when there is none. */
   readonly text: string | undefined;
   /** text, media, …; of a push, its category. */
@@ -43,13 +59,24 @@ export interface Incoming<Raw> {
 export type IncomingMessage = Incoming<Message>;
 export type IncomingPush = Incoming<PushNotification>;
 
+/** What the stanza itself does not say. */
+export interface IncomingContext {
+  readonly own: boolean;
+  readonly replayed: boolean;
+  readonly receipts: ReceiptMethods;
+}
+
 /** The friendly form of a stanza. */
-export function toIncoming<Raw extends Message | PushNotification>(stanza: Raw, replayed: boolean): Incoming<Raw> {
+export function toIncoming<Raw extends Message | PushNotification>(
+  stanza: Raw,
+  context: IncomingContext,
+): Incoming<Raw> {
   const data = stanza.payload?.data ?? {};
   return {
     id: stanza.id,
     from: toAddress(stanza.from),
     to: toAddress(stanza.to),
+    own: context.own,
     text: Object.hasOwn(data, "text") ? data.text : undefined,
     type: stanza.type,
     data,
@@ -62,8 +89,9 @@ export function toIncoming<Raw extends Message | PushNotification>(stanza: Raw, 
     timestamp: Number(stanza.timestamp),
     index: Number(stanza.monotonicId),
     previousIndex: Number(stanza.previousId),
-    replayed,
+    replayed: context.replayed,
     stanza,
+    ...context.receipts,
   };
 }
 

@@ -37,14 +37,30 @@ export class LogPosition {
     if (logIndex === this.#index + 1n) this.#index = logIndex;
   }
 
-  /** The replay is complete up to `head`. Another epoch means another log, whose indexes begin anew. */
-  replayed(head: bigint, epoch: bigint): void {
-    if (epoch !== this.#epoch || head > this.#index) this.#index = head;
+  get epoch(): bigint {
+    return this.#epoch;
+  }
+
+  /** Of an earlier process. */
+  restore(index: bigint, epoch: bigint): void {
+    this.#index = index;
     this.#epoch = epoch;
+  }
+
+  /**
+   * The replay is complete up to `head`. false: the answer is of another log than the one our position is of, whose
+   * indexes began anew; everything in it is new to us.
+   */
+  replayed(head: bigint, epoch: bigint): boolean {
+    const same = this.#epoch === 0n || epoch === this.#epoch;
+    this.#epoch = epoch;
+    if (same && head > this.#index) this.#index = head;
+    if (!same) this.#index = 0n;
+    return same;
   }
 
   /** The log is not the one we knew: everything in it is new. */
   reset(): void {
-    this.#index = 0n;
+    this.restore(0n, 0n);
   }
 }

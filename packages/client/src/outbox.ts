@@ -1,5 +1,7 @@
-import type { BimipError } from "@bimip/protocol";
+import { BimipError, ErrorCode } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
+import type { OutgoingStates } from "./outgoing-states.js";
+import type { StoreSession } from "./store-session.js";
 
 /** What the server said about a stored message. */
 export interface Sent {
@@ -12,12 +14,20 @@ export interface Sent {
   readonly logIndex: number;
 }
 
-interface Entry {
-  /** Place in the order of `send` calls. */
-  readonly order: number;
+/** A stanza that the outbox takes. */
+export interface OutboxItem {
+  readonly kind: "message" | "pushNotification";
   readonly id: string;
+  /** The recipient. */
   readonly eid: string;
   readonly frame: Uint8Array;
+}
+
+interface Entry extends OutboxItem {
+  /** Place in the order of `send` calls. */
+  readonly order: number;
+  /** false while the store still writes it: it is not sent yet. */
+  kept: boolean;
   readonly promise: Promise<Sent>;
   readonly resolve: (sent: Sent) => void;
   readonly reject: (error: BimipError) => void;
@@ -36,6 +46,9 @@ export interface OutboxOptions {
   /** Messages that may be under way at once. */
   readonly maxInFlight: number;
   readonly backoff: BackoffOptions;
+  readonly states: OutgoingStates;
+  /** Where entries survive the process. */
+  readonly store: StoreSession | undefined;
 }
 
 /**
@@ -63,22 +76,26 @@ export class Outbox {
     return this.#known.size;
   }
 
-  /** Takes a message; the same id to the same recipient while it is under way is the same message. */
-  add(id: string, eid: string, frame: Uint8Array): Promise<Sent> {
-    const key = keyOf(id, eid);
-    const known = this.#known.get(key);
-    if (known !== undefined) return known.promise;
-    let resolve!: (sent: Sent) => void;
-    let reject!: (error: BimipError) => void;
-    const promise = new Promise<Sent>((onSent, onError) => {
-      resolve = onSent;
-      reject = onError;
-    });
-    const entry = { order: this.#order++, id, eid, frame, promise, resolve, reject };
-    this.#known.set(key, entry);
-    this.#queue.push(entry);
-    this.#pump();
-    return promise;
+  /**
+   * Takes a stanza; the same id to the same recipient while it is under way is the same stanza. Rejects with a
+   * BimipError: what the server answered, 409 for the id of another kind under way, 500 when it cannot be kept.
+   */
+  add(item: OutboxItem): Promise<Sent> {
+    const known = this.#known.get(keyOf(item.id, item.eid));
+    if (known === undefined) return this.#enter(item).promise;
+    if (known.kind === item.kind) return known.promise;
+    const text = `id: ${item.id} is under way to ${item.eid} as another kind`;
+    return Promise.reject(new BimipError(ErrorCode.CONFLICT, text, { field: "id", id: item.id }));
+  }
+
+  /** What an earlier process kept, in its order. Nobody waits for these; their states are told. */
+  restore(items: readonly OutboxItem[]): void {
+    for (const item of items) {
+      if (this.#known.has(keyOf(item.id, item.eid))) continue;
+      const entry = this.#newEntry(item);
+      entry.promise.catch(() => undefined);
+      this.#queued(entry);
+    }
   }
 
   /** The server listens: everything unanswered goes, again or for the first time. */
@@ -93,7 +110,7 @@ export class Outbox {
     this.#inFlight.clear();
     for (const hold of this.#holds.values()) clearTimeout(hold.timer);
     this.#holds.clear();
-    this.#queue = [...this.#known.values()];
+    this.#queue = [...this.#known.values()].filter(({ kept }) => kept);
     this.#queueHead = 0;
   }
 
@@ -103,6 +120,7 @@ export class Outbox {
     if (entry === undefined) return false;
     if (this.#holds.get(entry.eid)?.holding === false) this.#holds.delete(entry.eid);
     this.#settle(entry);
+    this.#options.states.sent(sent.id, sent.to, sent.index);
     entry.resolve(sent);
     return true;
   }
@@ -112,6 +130,7 @@ export class Outbox {
     const entry = this.#underWay(error.id ?? "");
     if (entry === undefined) return false;
     this.#settle(entry);
+    this.#options.states.failed(entry.id, entry.eid, error);
     entry.reject(error);
     return true;
   }
@@ -136,12 +155,59 @@ export class Outbox {
     return true;
   }
 
-  /** Nothing will be sent any more: everything unanswered fails. */
+  /** Nothing will be sent any more: everything unanswered fails, but what is in the store stays there. */
   abandon(error: BimipError): void {
     const entries = [...this.#known.values()];
     this.#known.clear();
     this.interrupt();
-    for (const entry of entries) entry.reject(error);
+    for (const entry of entries) {
+      if (this.#options.store === undefined) this.#options.states.failed(entry.id, entry.eid, error);
+      entry.reject(error);
+    }
+  }
+
+  #newEntry(item: OutboxItem): Entry {
+    let resolve!: (sent: Sent) => void;
+    let reject!: (error: BimipError) => void;
+    const promise = new Promise<Sent>((onSent, onError) => {
+      resolve = onSent;
+      reject = onError;
+    });
+    const entry = { ...item, order: this.#order++, kept: false, promise, resolve, reject };
+    this.#known.set(keyOf(item.id, item.eid), entry);
+    return entry;
+  }
+
+  #enter(item: OutboxItem): Entry {
+    const entry = this.#newEntry(item);
+    const { store, states } = this.#options;
+    if (store === undefined) {
+      this.#queued(entry);
+      return entry;
+    }
+    store.put({ key: keyOf(item.id, item.eid), frame: item.frame }).then(
+      () => this.#queued(entry),
+      (error: unknown) => {
+        if (!this.#isKnown(entry)) return;
+        const told = BimipError.from(error);
+        this.#known.delete(keyOf(entry.id, entry.eid));
+        states.failed(entry.id, entry.eid, told);
+        entry.reject(told);
+      },
+    );
+    return entry;
+  }
+
+  #queued(entry: Entry): void {
+    if (!this.#isKnown(entry)) return;
+    entry.kept = true;
+    this.#options.states.queued(entry.id, entry.eid);
+    this.#queue.push(entry);
+    this.#pump();
+  }
+
+  #isKnown(entry: Entry): boolean {
+    return this.#known.get(keyOf(entry.id, entry.eid)) === entry;
   }
 
   #pump(): void {
@@ -169,6 +235,7 @@ export class Outbox {
   #settle(entry: Entry): void {
     const key = keyOf(entry.id, entry.eid);
     this.#known.delete(key);
+    this.#options.store?.remove(key);
     if (!this.#inFlight.delete(key)) this.#forget(entry);
     this.#releaseWhenAnswered(entry.eid);
     this.#pump();

@@ -18,7 +18,13 @@ afterAll(async () => {
 });
 
 const open = (token: string) =>
-  createClient({ url: gateway.url, token, socket: defaultSockets, reconnect: { minDelayMs: 5 } });
+  createClient({
+    url: gateway.url,
+    token,
+    eid: "alice@example.com",
+    socket: defaultSockets,
+    reconnect: { minDelayMs: 5 },
+  });
 
 it("authenticates by its first frame, replays, sends, comes back", async () => {
   gateway.put("alice@example.com", "one");
@@ -27,7 +33,9 @@ it("authenticates by its first frame, replays, sends, comes back", async () => {
   alice.on("message", ({ text }) => texts.push(text));
   await alice.connect();
   expect(texts).toEqual(["one"]);
-  expect(await alice.send({ to: "bob@example.com", text: "hi" })).toMatchObject({ index: 2, logIndex: 3 });
+  // Index 2 is the receipt for "one".
+  await vi.waitFor(() => expect(gateway.receipts).toHaveLength(1));
+  expect(await alice.send({ to: "bob@example.com", text: "hi" })).toMatchObject({ index: 3, logIndex: 4 });
   gateway.drop();
   await vi.waitFor(() => expect(gateway.tokens).toHaveLength(2));
   await vi.waitFor(() => expect(alice.state).toBe("online"));

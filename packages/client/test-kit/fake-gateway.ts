@@ -6,8 +6,15 @@ import {
   IdentitySchema,
   type Message,
   MessageSchema,
+  MessageSchemeSchema,
+  type Page,
+  PageSchema,
   PingPongSchema,
   PingPongType,
+  type PushNotification,
+  type Query,
+  QueryType,
+  type Signal,
   SignalSchema,
   SignalStatus,
   SignalType,
@@ -16,8 +23,9 @@ import {
   TokenTask,
   TokenType,
 } from "@bimip/protocol";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type WebSocket, WebSocketServer } from "ws";
+import { type Entry, isConversation, type Stored, withIndexes } from "./fake-log.js";
 
 /** One authenticated connection at the fake. */
 export interface FakeSession {
@@ -26,11 +34,6 @@ export interface FakeSession {
   readonly resume: string | null;
   readonly socket: WebSocket;
   live: boolean;
-}
-
-interface Entry {
-  readonly index: number;
-  readonly message: Message;
 }
 
 /** What becomes of a message: stored and confirmed, stored but unconfirmed, ignored, or refused with a code. */
@@ -45,17 +48,30 @@ export class FakeGateway {
   readonly #server: WebSocketServer;
   readonly #logs = new Map<string, Entry[]>();
   readonly #stored = new Map<string, { monotonicId: number; logId: number }>();
+  readonly #told = new Set<string>();
   #sequence = 0;
+  #ids = 0;
+  epoch = 1;
   readonly sessions = new Set<FakeSession>();
-  /** Every Message that came, in order. */
-  readonly received: Message[] = [];
+  /** Highest index acknowledged, by `eid/device`. */
+  readonly cursors = new Map<string, number>();
+  /** Every Message and PushNotification that came, in order. */
+  readonly received: (Message | PushNotification)[] = [];
+  /** Every receipt and cursor Signal that came, in order. */
+  readonly receipts: Signal[] = [];
+  readonly queries: Query[] = [];
   /** Tokens of the connections that asked to be let in. */
   readonly tokens: string[] = [];
   /** `resume` of the URL, and of each RESUME the index. */
   readonly resumes: (string | null | bigint)[] = [];
-  fate: (message: Message) => Fate = () => "store";
+  /** `details` of the next RESUME answer. */
+  gapDetails = "";
+  fate: (message: Message | PushNotification) => Fate = () => "store";
+  receiptFate: (signal: Signal) => "tell" | number = () => "tell";
   answersPings = true;
   answersResume = true;
+  /** A page is given, nothing is answered, or an error of that code. */
+  queryFate: "answer" | "ignore" | number = "answer";
 
   private constructor(server: WebSocketServer) {
     this.#server = server;
@@ -119,15 +135,32 @@ export class FakeGateway {
   }
 
   /** Puts a message into a user's log, from elsewhere, and hands it to the live devices. */
-  put(eid: string, text: string, from = "someone@example.com", device = "phone"): number {
-    const message = create(MessageSchema, {
-      id: `put-${this.#sequence + 1}`,
+  put(eid: string, text: string, from = "someone@example.com", device = "phone", id?: string): number {
+    const value = create(MessageSchema, {
+      id: id ?? `put-${++this.#ids}`,
       from: create(IdentitySchema, { eid: from, connectionResourceId: device, node: "fake" }),
       to: create(IdentitySchema, { eid }),
       type: "text",
       payload: { data: { text } },
     });
-    return this.#append(eid, message);
+    return this.append(eid, { kind: "message", value });
+  }
+
+  /** Puts a receipt into a user's log. */
+  putReceipt(eid: string, init: MessageInitShape<typeof SignalSchema>): number {
+    return this.append(eid, { kind: "signal", value: create(SignalSchema, { type: SignalType.REQUEST, ...init }) });
+  }
+
+  append(eid: string, stanza: Stored): number {
+    const log = this.#logs.get(eid) ?? [];
+    this.#logs.set(eid, log);
+    const entry = { index: ++this.#sequence, stanza };
+    const previous = log.at(-1)?.index ?? 0;
+    log.push(entry);
+    for (const session of this.sessions) {
+      if (session.live && session.eid === eid && !isOwn(stanza, session)) this.#hand(session, entry, previous);
+    }
+    return entry.index;
   }
 
   /** Sends a stanza to every session. */
@@ -135,15 +168,27 @@ export class FakeGateway {
     for (const { socket } of this.sessions) socket.send(frame);
   }
 
-  /** The log of a user was lost: indexes begin anew. */
+  /** An unsolicited RESUME answer to every session. */
+  announce(): void {
+    for (const { eid, socket } of this.sessions) {
+      socket.send(this.#resumed(SignalType.RESPONSE, this.#logs.get(eid) ?? []));
+    }
+  }
+
+  /** The logs were lost: indexes begin anew. */
   forget(): void {
     this.#logs.clear();
     this.#stored.clear();
+    this.cursors.clear();
     this.#sequence = 0;
+    this.epoch++;
   }
 
+  /** Texts of the messages that others and this user have put into the user's log. */
   texts(eid: string): (string | undefined)[] {
-    return (this.#logs.get(eid) ?? []).map(({ message }) => message.payload?.data.text);
+    return (this.#logs.get(eid) ?? []).flatMap(({ stanza }) =>
+      stanza.kind === "message" ? [stanza.value.payload?.data.text] : [],
+    );
   }
 
   #authenticate(socket: WebSocket, token: string, begin: (token: string) => void): void {
@@ -164,82 +209,158 @@ export class FakeGateway {
     const session = { eid, device: url.searchParams.get("device") ?? device, resume, socket, live: false };
     this.sessions.add(session);
     this.resumes.push(resume);
-    if (resume !== "manual") this.#replay(session, 0, false);
+    if (resume !== "manual") this.#replay(session, 0n);
     return session;
   }
 
-  #replay(session: FakeSession, after: number, withOwn: boolean): void {
+  #replay(session: FakeSession, position: bigint): void {
     if (!this.answersResume) return;
     const log = this.#logs.get(session.eid) ?? [];
+    const after = position > 0n ? Number(position) : position < 0n ? 0 : (this.cursors.get(nameOf(session)) ?? 0);
     let previous = 0;
     for (const entry of log) {
-      if (entry.index > after && (withOwn || !isOwn(entry.message, session))) this.#hand(session, entry, previous);
+      if (entry.index > after && (position < 0n || !isOwn(entry.stanza, session))) this.#hand(session, entry, previous);
       previous = entry.index;
     }
     session.live = true;
-    session.socket.send(this.#resumed(SignalType.RESPONSE, log.at(-1)?.index ?? 0));
+    session.socket.send(this.#resumed(SignalType.RESPONSE, log));
+    this.gapDetails = "";
   }
 
-  #resumed(type: number, head: number): Uint8Array {
-    const signal = create(SignalSchema, { type, status: SignalStatus.RESUME, monotonicId: BigInt(head) });
+  #resumed(type: number, log: readonly Entry[]): Uint8Array {
+    const signal = create(SignalSchema, {
+      type,
+      status: SignalStatus.RESUME,
+      monotonicId: BigInt(log.at(-1)?.index ?? 0),
+      firstId: BigInt(log[0]?.index ?? 0),
+      epoch: BigInt(this.epoch),
+      details: this.gapDetails,
+    });
     return encodeStanza("signal", signal);
   }
 
-  #hand(session: FakeSession, { index, message }: Entry, previous: number): void {
-    const indexes = { monotonicId: BigInt(index), previousId: BigInt(previous) };
-    session.socket.send(encodeStanza("message", { ...message, ...indexes }));
+  #hand(session: FakeSession, entry: Entry, previous: number): void {
+    session.socket.send(encode(withIndexes(entry, previous)));
   }
 
-  #onStanza(session: FakeSession, { kind, value }: Stanza): void {
-    if (kind === "message") return this.#onMessage(session, value);
+  #onStanza(session: FakeSession, stanza: Stanza): void {
+    const { kind, value } = stanza;
+    if (kind === "message" || kind === "pushNotification") return this.#onMessage(session, stanza);
+    if (kind === "query") return this.#onQuery(session, value);
+    if (kind === "signal") return this.#onSignal(session, value);
     if (kind === "pingPong" && value.type === PingPongType.PING && this.answersPings) {
       const pong = create(PingPongSchema, { id: value.id, type: PingPongType.PONG });
-      return session.socket.send(encodeStanza("pingPong", pong));
+      session.socket.send(encodeStanza("pingPong", pong));
     }
-    if (kind !== "signal" || value.status !== SignalStatus.RESUME) return;
-    this.resumes.push(value.monotonicId);
-    const head = this.#logs.get(session.eid)?.at(-1)?.index ?? 0;
-    if (value.monotonicId > head) return session.socket.send(this.#resumed(SignalType.ERROR, head));
-    this.#replay(session, Math.max(0, Number(value.monotonicId)), value.monotonicId < 0n);
   }
 
-  #onMessage(session: FakeSession, message: Message): void {
-    this.received.push(message);
-    const fate = this.fate(message);
-    const { id } = message;
-    const to = message.to?.eid ?? "";
-    if (fate === "ignore") return;
-    if (typeof fate === "number") {
-      const error = create(ErrorMessageSchema, { code: fate, details: `fate ${fate}`, id });
-      return session.socket.send(encodeStanza("error", error));
+  #onSignal(session: FakeSession, signal: Signal): void {
+    const log = this.#logs.get(session.eid) ?? [];
+    if (signal.status === SignalStatus.RESUME) {
+      this.resumes.push(signal.monotonicId);
+      const beyond = signal.monotonicId > (log.at(-1)?.index ?? 0);
+      if (beyond) return session.socket.send(this.#resumed(SignalType.ERROR, log));
+      return this.#replay(session, signal.monotonicId);
     }
+    const from = create(IdentitySchema, { eid: session.eid, connectionResourceId: session.device, node: "fake" });
+    const to = signal.to?.eid ?? "";
+    if (signal.status === SignalStatus.TYPING || signal.status === SignalStatus.RECORDING) {
+      for (const other of this.sessions) {
+        if (other.eid === to) other.socket.send(encodeStanza("signal", { ...signal, from }));
+      }
+      return;
+    }
+    this.receipts.push(signal);
+    const fate = this.receiptFate(signal);
+    if (fate !== "tell") return session.socket.send(errorOf(fate, signal.id));
+    const name = nameOf(session);
+    this.cursors.set(name, Math.max(this.cursors.get(name) ?? 0, Number(signal.monotonicId)));
+    if (signal.id === "" || to === "") return;
+    if (!log.some(({ index }) => index === Number(signal.monotonicId))) {
+      const unknown = create(SignalSchema, { ...signal, type: SignalType.ERROR, details: "no such message" });
+      return session.socket.send(encodeStanza("signal", unknown));
+    }
+    const key = JSON.stringify([session.eid, to, signal.id, signal.status]);
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    this.append(to, { kind: "signal", value: { ...signal, from } });
+  }
+
+  #onQuery(session: FakeSession, query: Query): void {
+    this.queries.push(query);
+    if (this.queryFate === "ignore") return;
+    if (this.queryFate !== "answer") return session.socket.send(errorOf(this.queryFate, query.id));
+    const answer = create(PageSchema, { id: query.id });
+    if (query.type === QueryType.HISTORY) this.#fillHistory(session, query, answer);
+    if (query.type === QueryType.UNREAD) {
+      const rows = new Map<string, { count: number; last: number }>();
+      for (const { index, stanza } of this.#conversation(session, query)) {
+        const eid = stanza.value.from?.eid ?? "";
+        if (eid !== session.eid) rows.set(eid, { count: (rows.get(eid)?.count ?? 0) + 1, last: index });
+      }
+      answer.unread = create(PageSchema, {
+        unread: [...rows].map(([eid, { count, last }]) => ({ with: { eid }, count, lastId: BigInt(last) })),
+      }).unread;
+    }
+    session.socket.send(encodeStanza("page", answer));
+  }
+
+  #conversation({ eid }: FakeSession, query: Query): Entry[] {
+    return (this.#logs.get(eid) ?? []).filter((entry) => isConversation(entry, query.with?.eid ?? ""));
+  }
+
+  #fillHistory(session: FakeSession, query: Query, page: Page): void {
+    const all = this.#conversation(session, query);
+    const forwards = query.after > 0n;
+    const within = all.filter(({ index }) =>
+      forwards ? index > query.after : query.before === 0n || index < query.before,
+    );
+    const chosen = forwards ? within.slice(0, query.limit) : within.slice(-query.limit);
+    const ids = new Set(chosen.map(({ stanza }) => stanza.value.id));
+    const receipts = (this.#logs.get(session.eid) ?? []).filter(
+      ({ stanza }) => stanza.kind === "signal" && ids.has(stanza.value.id),
+    );
+    page.items = [...chosen, ...receipts].map((entry) => {
+      const { kind, value } = withIndexes(entry, 0);
+      return create(MessageSchemeSchema, { payload: { case: kind, value } as never });
+    });
+    page.next = BigInt((forwards ? chosen.at(-1) : chosen[0])?.index ?? 0);
+    page.done = chosen.length === within.length;
+  }
+
+  #onMessage(session: FakeSession, stanza: Stored & { kind: "message" | "pushNotification" }): void {
+    const { value } = stanza;
+    this.received.push(value);
+    const fate = this.fate(value);
+    const { id } = value;
+    const to = value.to?.eid ?? "";
+    if (fate === "ignore") return;
+    if (typeof fate === "number") return session.socket.send(errorOf(fate, id));
     const key = JSON.stringify([session.eid, to, id]);
     let stored = this.#stored.get(key);
     if (stored === undefined) {
       const from = create(IdentitySchema, { eid: session.eid, connectionResourceId: session.device, node: "fake" });
-      const index = this.#append(to, { ...message, from });
-      stored = {
-        monotonicId: index,
-        logId: to === session.eid ? index : this.#append(session.eid, { ...message, from }),
-      };
+      const stamped = { kind: stanza.kind, value: { ...value, from } } as Stored;
+      const index = this.append(to, stamped);
+      stored = { monotonicId: index, logId: to === session.eid ? index : this.append(session.eid, stamped) };
       this.#stored.set(key, stored);
     }
     if (fate === "store") session.socket.send(encodeSent({ id, toEid: to, ...stored, timestampMs: Date.now() }));
   }
-
-  #append(eid: string, message: Message): number {
-    const log = this.#logs.get(eid) ?? [];
-    this.#logs.set(eid, log);
-    const entry = { index: ++this.#sequence, message };
-    const previous = log.at(-1)?.index ?? 0;
-    log.push(entry);
-    for (const session of this.sessions) {
-      if (session.live && session.eid === eid && !isOwn(message, session)) this.#hand(session, entry, previous);
-    }
-    return entry.index;
-  }
 }
 
-function isOwn(message: Message, session: FakeSession): boolean {
-  return message.from?.eid === session.eid && message.from.connectionResourceId === session.device;
+function encode({ kind, value }: Stored): Uint8Array {
+  return encodeStanza(kind, value as never);
+}
+
+function errorOf(code: number, id: string): Uint8Array {
+  return encodeStanza("error", create(ErrorMessageSchema, { code, details: `fate ${code}`, id }));
+}
+
+function nameOf({ eid, device }: FakeSession): string {
+  return `${eid}/${device}`;
+}
+
+function isOwn({ value }: Stored, session: FakeSession): boolean {
+  return value.from?.eid === session.eid && value.from.connectionResourceId === session.device;
 }

@@ -3,7 +3,7 @@ export { findNatsServer, type FindOptions } from "./find-nats-server.js";
 export { type NatsBinary } from "./nats-binary.js";
 export { type NatsServerOptions } from "./nats-launcher.js";
 export { type NatsServerHandle, startNatsServer } from "./nats-server.js";
-export { type ServiceSpec } from "./service-spec.js";
+export { bimipServices, type ServiceSpec } from "./service-spec.js";
 export { type NatsSource, type SourceContext } from "./sources/source.js";
 export { type Stack, type StackOptions, type StackProcess, startStack } from "./stack.js";
 export { describeEvent, type StackEvent } from "./stack-event.js";

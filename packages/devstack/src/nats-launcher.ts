@@ -24,6 +24,8 @@ export interface NatsServerOptions {
   readonly name?: string;
   /** Further lines of its configuration file. */
   readonly config?: string;
+  /** Further lines of that file's `jetstream` block, such as `sync_interval: always`. */
+  readonly jetstream?: string;
 }
 
 /** Starts the same nats-server, again and again, on the same port and store. */
@@ -55,7 +57,7 @@ export function createNatsLauncher(options: NatsServerOptions): NatsLauncher {
       ...(options.name ? [`server_name: ${quote(options.name)}`] : []),
       `pid_file: ${quote(files.pid)}`,
       `ports_file_dir: ${quote(portsDir)}`,
-      `jetstream { store_dir: ${quote(storeDir)} }`,
+      `jetstream {\n  store_dir: ${quote(storeDir)}\n  ${options.jetstream ?? ""}\n}`,
       options.config ?? "",
       "",
     ].join("\n");

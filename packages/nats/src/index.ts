@@ -1,6 +1,10 @@
+export { CasBucket, type CasValue, NO_REVISION } from "./cas-bucket.js";
 export { connectNats, type Link, type NatsConnection } from "./connect.js";
 export { entryId } from "./entry-id.js";
+export { LogAdmin, type LogCount } from "./log-admin.js";
+export { LogEpochs } from "./log-epochs.js";
 export { createLogReader, type LogEntry, type LogReader, type StoredEntry } from "./log-reader.js";
+export { type Scanned, type ScannedEntry, type ScanRequest, scanLog } from "./log-scan.js";
 export {
   BUCKETS,
   CATALOGUE,
@@ -31,3 +35,4 @@ export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
 export { call, type Procedure, serve } from "./rpc.js";
 export type { SessionRecord } from "./session-record.js";
 export { ensureTopology, logStreamConfig, openBucket, type TopologyOptions, waitForTopology } from "./topology.js";
+export { createTurns } from "./turns.js";

@@ -4,6 +4,7 @@ import type { Link } from "./connect.js";
 import { logStream, SUBJECTS } from "./names.js";
 import { partitionOf } from "./partition.js";
 import { readEntryHeaders } from "./raw-headers.js";
+import { createTurns } from "./turns.js";
 
 /** An entry of a user's log. */
 export interface LogEntry {
@@ -56,23 +57,6 @@ export async function createLogReader(link: Link, partitions: number): Promise<L
     first: (eid) => leaderIndex(jsm, eid, partitions, (subject) => ({ seq: 1, next_by_subj: subject })),
     entry: (eid, index) => entry(jsm, partitionOf(eid, partitions), eid, index),
     heads: (eids) => heads(jsm, eids, partitions),
-  };
-}
-
-/** At most `places` of the given works run at once; the others wait in order. */
-function createTurns(places: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let free = places;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
-    if (free > 0) free--;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free++;
-      else next();
-    }
   };
 }
 

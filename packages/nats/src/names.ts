@@ -38,6 +38,8 @@ export const SUBJECTS = {
     pushState: "bimip.storage.push-state",
     erase: "bimip.storage.erase",
   },
+  /** NATS's own word that a log partition has a new leader: what was republished meanwhile may be lost. */
+  leaderElected: "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.LOG_*",
   /** A mark: this user has something to be pushed, look. */
   pushMark: (eid: string) => `bimip.push.${nameToToken(eid)}`,
   pushMarks: "bimip.push.*",
@@ -210,6 +212,13 @@ export const CATALOGUE: readonly { kind: string; name: string; writes: string; r
     writes: "cli",
     reads: "storage",
     carries: "EraseRequest → EraseResponse",
+  },
+  {
+    kind: "subject",
+    name: "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.LOG_<p>",
+    writes: "nats-server",
+    reads: "gateway",
+    carries: "a partition has a new leader",
   },
   { kind: "subject", name: "bimip.push.<eid>", writes: "router", reads: "BIMIP_PUSH", carries: "a mark, no payload" },
   {

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import {
   DiscardPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
   jetstreamManager,
   type JetStreamManager,
   RetentionPolicy,
@@ -10,7 +12,7 @@ import {
 import { type KV, Kvm } from "@nats-io/kv";
 import { nanos } from "@nats-io/nats-core";
 import type { NatsConnection } from "./connect.js";
-import { BUCKETS, logStream, META_KEYS, REPUBLISH, SUBJECTS } from "./names.js";
+import { BUCKETS, logStream, META_KEYS, REPUBLISH, STREAMS, SUBJECTS } from "./names.js";
 
 export interface TopologyOptions {
   /** Chosen at first start, then fixed. */
@@ -23,11 +25,14 @@ export interface TopologyOptions {
   readonly logMaxAgeS: number;
 }
 
+type StreamShape = Partial<StreamConfig> & { name: string };
+
 /**
  * One partition of the logs. Few streams, many subjects: never a stream or a consumer per user. `discard: old` with no
  * size limit: nothing but age takes an entry away. Direct gets serve replay; republish is the live path.
  */
-export function logStreamConfig(partition: number, options: TopologyOptions): Partial<StreamConfig> & { name: string } {
+export function logStreamConfig(partition: number, options: TopologyOptions): StreamShape {
+  const { dedupeWindowS, logMaxAgeS } = options;
   return {
     name: logStream(partition),
     subjects: [SUBJECTS.logsOfPartition(partition)],
@@ -35,10 +40,39 @@ export function logStreamConfig(partition: number, options: TopologyOptions): Pa
     discard: DiscardPolicy.Old,
     storage: StorageType.File,
     num_replicas: options.replicas,
-    duplicate_window: nanos(options.dedupeWindowS * 1_000),
-    max_age: nanos(options.logMaxAgeS * 1_000),
+    // nats-server refuses a window that is longer than entries live.
+    duplicate_window: nanos((logMaxAgeS === 0 ? dedupeWindowS : Math.min(dedupeWindowS, logMaxAgeS)) * 1_000),
+    max_age: nanos(logMaxAgeS * 1_000),
     allow_direct: true,
     republish: REPUBLISH,
+  };
+}
+
+/** One mark per user who may have to be pushed to: a newer one replaces the older, so it never grows beyond the users. */
+function pushStreamConfig(options: TopologyOptions): StreamShape {
+  return {
+    name: STREAMS.push,
+    subjects: [SUBJECTS.pushMarks],
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    storage: StorageType.File,
+    num_replicas: options.replicas,
+    max_msgs_per_subject: 1,
+  };
+}
+
+const DEAD_MAX_AGE_MS = 7 * 24 * 3_600 * 1_000;
+
+/** Pushes that were given up, for operators to look at. */
+function deadStreamConfig(options: TopologyOptions): StreamShape {
+  return {
+    name: STREAMS.dead,
+    subjects: [SUBJECTS.pushesDead],
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    storage: StorageType.File,
+    num_replicas: options.replicas,
+    max_age: nanos(DEAD_MAX_AGE_MS),
   };
 }
 
@@ -51,7 +85,11 @@ export async function ensureTopology(nc: NatsConnection, options: TopologyOption
   const jsm = await jetstreamManager(nc);
   const meta = await openBucket(nc, BUCKETS.meta, options.replicas);
   const partitions = await ensurePartitions(meta, options.partitions);
-  await openBucket(nc, BUCKETS.sessions, options.replicas);
+  for (const bucket of [BUCKETS.sessions, BUCKETS.users, BUCKETS.receipts]) {
+    await openBucket(nc, bucket, options.replicas);
+  }
+  await ensureStream(jsm, pushStreamConfig(options));
+  await ensureStream(jsm, deadStreamConfig(options));
   for (let partition = 0; partition < partitions; partition++) {
     await ensureStream(jsm, logStreamConfig(partition, { ...options, partitions }));
   }
@@ -79,14 +117,14 @@ async function ensurePartitions(meta: KV, wanted: number): Promise<number> {
   return kept;
 }
 
-async function ensureStream(jsm: JetStreamManager, config: ReturnType<typeof logStreamConfig>): Promise<void> {
+async function ensureStream(jsm: JetStreamManager, config: StreamShape): Promise<void> {
   try {
-    await jsm.streams.info(config.name);
-  } catch {
+    await jsm.streams.update(config.name, config);
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || error.code !== JetStreamApiCodes.StreamNotFound) throw error;
+    // Another replica may make it at the same time: an equal configuration is answered as if it were new.
     await jsm.streams.add(config);
-    return;
   }
-  await jsm.streams.update(config.name, config);
 }
 
 const READY_KEY = "ready";

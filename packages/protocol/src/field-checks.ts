@@ -102,7 +102,7 @@ export function code(desc: DescEnum, options: CodeOptions = {}): Check<number> {
 }
 
 /** A number from `minimum` to `maximum`; NaN is none. */
-export function doubleBetween(minimum: number, maximum: number): Check<number> {
+export function numberBetween(minimum: number, maximum: number): Check<number> {
   return (value) =>
     value >= minimum && value <= maximum
       ? undefined
@@ -110,10 +110,10 @@ export function doubleBetween(minimum: number, maximum: number): Check<number> {
 }
 
 /** Degrees north. */
-export const latitude: Check<number> = doubleBetween(-90, 90);
+export const latitude: Check<number> = numberBetween(-90, 90);
 
 /** Degrees east. */
-export const longitude: Check<number> = doubleBetween(-180, 180);
+export const longitude: Check<number> = numberBetween(-180, 180);
 
 /** A number that is not NaN or infinite, or nothing. */
 export const optionalFinite: Check<number | undefined> = (value) =>

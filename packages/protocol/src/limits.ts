@@ -16,5 +16,7 @@ export const LIMITS = {
   recursionDepth: 16,
   /** UTF-16 units of `details` that an ErrorMessage carries at most. */
   errorDetailsUnits: 1024,
+  /** Items that one Page of a log's history holds at most; the receipts that belong to them come on top. */
+  pageItems: 200,
   maxSafeIndex: Number.MAX_SAFE_INTEGER,
 } as const;

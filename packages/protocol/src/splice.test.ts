@@ -10,6 +10,7 @@ import {
   decodeFrame,
   encodeIdentity,
   encodeIdentityPrefix,
+  encodePage,
   encodeStanza,
   entryTarget,
   EventSchema,
@@ -19,12 +20,15 @@ import {
   type Message,
   MessageSchema,
   MessageSchemeSchema,
+  PageSchema,
   PayloadSchema,
   MetadataSchema,
   PingPongSchema,
   PushNotificationSchema,
+  type Signal,
   SignalSchema,
   STANZA_ROUTE,
+  stampSignal,
   toStored,
   withIndexes,
 } from "./index.js";
@@ -184,6 +188,77 @@ describe("toStored", () => {
   });
 });
 
+/** The bytes of a client's signal: any of its fields, in any order, with unknown fields among them. */
+const signalBytes = fc
+  .tuple(
+    fc.tuple(
+      stringField(1),
+      fc.option(identity.map((v) => field({ toBinary: () => toBinary(IdentitySchema, v) }, 2))),
+      fc.option(identity.map((v) => field({ toBinary: () => toBinary(IdentitySchema, v) }, 3))),
+      fc.option(fc.constantFrom(Uint8Array.of(0x28, 4), Uint8Array.of(0x28, 1))),
+      fc.option(fc.oneof(fc.constant(Uint8Array.of(0x30, 0)), int64Field(6))),
+      fc.option(int64Field(7)),
+      fc.option(int64Field(8)),
+      fc.option(int64Field(9)),
+      fc.option(stringField(10)),
+    ),
+    fc.array(unknownField, { maxLength: 3 }),
+  )
+  .chain(([known, unknown]) => {
+    const parts = [...known, ...unknown].filter((part) => part !== null);
+    return fc.shuffledSubarray(parts, { minLength: parts.length });
+  })
+  .map((parts) => Uint8Array.from(parts.flatMap((part) => [...part])));
+
+describe("stampSignal", () => {
+  it("keeps what the client sent, stamps from, and an absent timestamp only when told to", () => {
+    const envelope = fc.array(unknownField, { maxLength: 2 });
+    fc.assert(
+      fc.property(signalBytes, envelope, fc.boolean(), (body, extra, fillTime) => {
+        const payload = field({ toBinary: () => body }, STANZA_ROUTE.signal);
+        const frame = decodeFrame(Uint8Array.from([...payload, ...extra.flatMap((part) => [...part])]));
+        const stamped = stampSignal(frame, stamp.from, fillTime ? stamp.timestampMs : undefined);
+        const { stanza, envelopeExtra } = decodeFrame(stamped, { maxStanzaBytes: LIMITS.frameBytes });
+        const sent = frame.stanza.value as Signal;
+        expect(envelopeExtra).toEqual(frame.envelopeExtra);
+        expect(fromBinary(MessageSchemeSchema, stamped).route).toBe(BigInt(STANZA_ROUTE.signal));
+        expect(stanza.value).toEqual({
+          ...sent,
+          from: stampedFrom,
+          timestamp: fillTime && sent.timestamp === 0n ? BigInt(stamp.timestampMs) : sent.timestamp,
+          logId: 0n,
+          previousId: 0n,
+        });
+        expect(isFrom(stamped, encodeIdentityPrefix(alice.eid, alice.device))).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("refuses other kinds", () => {
+    const frame = decodeFrame(encodeStanza("pingPong", create(PingPongSchema, { type: 1 })));
+    expect(() => stampSignal(frame, stamp.from)).toThrow(BimipError);
+  });
+});
+
+describe("encodePage", () => {
+  it("is what protobuf-es writes", () => {
+    const item = messageBytes.map((body) => field({ toBinary: () => body }, STANZA_ROUTE.message));
+    fc.assert(
+      fc.property(text, fc.array(item, { maxLength: 5 }), fc.maxSafeNat(), fc.boolean(), (id, items, next, done) => {
+        const page = create(PageSchema, {
+          id,
+          items: items.map((bytes) => fromBinary(MessageSchemeSchema, bytes)),
+          next: BigInt(next),
+          done,
+        });
+        const decoded = fromBinary(MessageSchemeSchema, encodePage({ id, items, next, done }));
+        expect(decoded).toEqual(fromBinary(MessageSchemeSchema, encodeStanza("page", page)));
+      }),
+    );
+  });
+});
+
 describe("withIndexes", () => {
   const stanzas = {
     message: encodeStanza("message", create(MessageSchema, { id: "m", to: { eid: "bob" } })),
@@ -289,6 +364,15 @@ describe("isFrom and entryTarget", () => {
     expect(isFrom(encodeStanza("signal", create(SignalSchema, { id: "s" })), prefix)).toBe(false);
     expect(() => isFrom(Uint8Array.of(1), prefix)).toThrow(BimipError);
     expect(() => entryTarget(Uint8Array.of(8, 6, 0x32, 9))).toThrow(BimipError);
+  });
+
+  it("takes a receipt as being for all devices of its user, typing as for the one it names", () => {
+    const target = (status: number) =>
+      entryTarget(
+        encodeStanza("signal", create(SignalSchema, { to: { eid: "bob", connectionResourceId: "tv" }, status })),
+      );
+    for (const status of [3, 4, 5, 13]) expect(target(status)).toEqual({ eid: "bob", device: undefined });
+    for (const status of [1, 2]) expect(target(status)).toEqual({ eid: "bob", device: "tv" });
   });
 
   it("reads whom an entry is for", () => {

@@ -30,6 +30,7 @@ import {
   type TokenAuthority,
   VisibilitySchema,
 } from "./gen/bimip/bimip_pb.js";
+import { LIMITS } from "./limits.js";
 import type { StanzaKind, StanzaValue } from "./stanza.js";
 
 type FieldName<M> = Exclude<keyof M, "$typeName" | "$unknown">;
@@ -193,7 +194,7 @@ export const STANZA_RULES: { readonly [K in StanzaKind]: StanzaRules<StanzaValue
       with: check.optionalIdentity,
       before: check.int64From(0n),
       after: check.int64From(0n),
-      limit: check.int32From(0),
+      limit: check.numberBetween(0, LIMITS.pageItems),
       data: check.anything,
     },
     whole: queryProblem,
@@ -249,5 +250,6 @@ function tokenProblem(authority: TokenAuthority): Problem | undefined {
 
 function queryProblem(query: Query): Problem | undefined {
   const needsData = query.type === QueryType.PUSH_SUBSCRIBE;
-  return needsData && query.data.length === 0 ? problem("is missing", "data") : undefined;
+  if (needsData && query.data.length === 0) return problem("is missing", "data");
+  return query.before > 0n && query.after > 0n ? problem("is set beside before", "after") : undefined;
 }

@@ -1,5 +1,5 @@
 import { BimipError } from "./bimip-error.js";
-import { ErrorCode } from "./gen/bimip/bimip_pb.js";
+import { ErrorCode, SignalStatus } from "./gen/bimip/bimip_pb.js";
 import { LIMITS } from "./limits.js";
 import { STANZA_ROUTE } from "./stanza.js";
 import { WIRE, WireProblem, WireReader } from "./wire-reader.js";
@@ -10,6 +10,17 @@ const FROM_TAG = (2 << 3) | WIRE.bytes;
 const TO_TAG = (3 << 3) | WIRE.bytes;
 const EID_TAG = (1 << 3) | WIRE.bytes;
 const DEVICE_TAG = (2 << 3) | WIRE.bytes;
+const SIGNAL_TAG = (STANZA_ROUTE.signal << 3) | WIRE.bytes;
+const STATUS_TAG = (5 << 3) | WIRE.varint;
+
+const NOBODY: EntryTarget = { eid: "", device: undefined };
+/** What a client copies into `to` of a receipt is the message's `from`, device included; spec B: it reaches all devices. */
+const RECEIPTS: ReadonlySet<number> = new Set([
+  SignalStatus.FORWARDED,
+  SignalStatus.DELIVERED,
+  SignalStatus.READ,
+  SignalStatus.PLAYED,
+]);
 
 /** The two tags an entry's indexes are written with: its own index, the one before. By payload field number. */
 const INDEX_TAGS: readonly (readonly [number, number] | undefined)[] = (() => {
@@ -19,6 +30,13 @@ const INDEX_TAGS: readonly (readonly [number, number] | undefined)[] = (() => {
   tags[STANZA_ROUTE.signal] = [8 << 3, 9 << 3];
   tags[STANZA_ROUTE.event] = [8 << 3, 9 << 3];
   return tags;
+})();
+
+/** The kinds by payload field number. */
+const STORED_KINDS: readonly (EntrySummary["kind"] | undefined)[] = (() => {
+  const kinds: (EntrySummary["kind"] | undefined)[] = [];
+  for (const kind of ["message", "pushNotification", "signal", "event"] as const) kinds[STANZA_ROUTE[kind]] = kind;
+  return kinds;
 })();
 
 /** Moves a new reader over `stored` to the tag of its payload, and returns that tag. */
@@ -75,7 +93,7 @@ function startsWith(bytes: Uint8Array, start: number, end: number, prefix: Uint8
   return true;
 }
 
-/** Whom an entry is addressed to; `device` is set if it is for that device alone. */
+/** Whom an entry is addressed to; `device` is set if it is for that device alone. A receipt is for all devices of its user. */
 export interface EntryTarget {
   readonly eid: string;
   readonly device: string | undefined;
@@ -84,16 +102,21 @@ export interface EntryTarget {
 /** `to` of a stored entry, `{eid: "", device: undefined}` if it has none. Throws a BimipError 500 on anything that is no entry. */
 export function entryTarget(stored: Uint8Array): EntryTarget {
   try {
-    const reader = payloadReader(stored);
+    const reader = new WireReader(stored);
+    const isSignal = seekPayload(reader) === SIGNAL_TAG;
+    reader.tag();
+    reader.end = reader.lengthEnd();
+    let target: EntryTarget = NOBODY;
+    let isReceipt = false;
     while (reader.pos < reader.end) {
       const tag = reader.tag();
       if (tag === TO_TAG) {
-        reader.end = reader.lengthEnd();
-        return readTarget(reader);
-      }
-      reader.skip(tag, LIMITS.recursionDepth);
+        target = readIdentity(reader);
+        if (!isSignal || target.device === undefined) return target;
+      } else if (isSignal && tag === STATUS_TAG) isReceipt = RECEIPTS.has(reader.int32());
+      else reader.skip(tag, LIMITS.recursionDepth);
     }
-    return { eid: "", device: undefined };
+    return isReceipt ? { eid: target.eid, device: undefined } : target;
   } catch (thrown) {
     throw thrown instanceof WireProblem ? notStored(thrown) : thrown;
   }
@@ -109,6 +132,55 @@ function readTarget(reader: WireReader): EntryTarget {
     else reader.skip(tag, LIMITS.recursionDepth);
   }
   return { eid, device };
+}
+
+/** What an entry is. Throws a BimipError 500 on anything that is no entry. */
+export function entryKind(stored: Uint8Array): EntrySummary["kind"] {
+  try {
+    return STORED_KINDS[seekPayload(new WireReader(stored)) >>> 3] as EntrySummary["kind"];
+  } catch (thrown) {
+    throw thrown instanceof WireProblem ? notStored(thrown) : thrown;
+  }
+}
+
+/** What an entry is, who sent it, and whom it is addressed to. */
+export interface EntrySummary {
+  readonly kind: "message" | "pushNotification" | "signal" | "event";
+  readonly from: EntryTarget;
+  readonly to: EntryTarget;
+}
+
+/**
+ * Reads an entry's kind, sender and addressee and nothing else of it; `{eid: "", device: undefined}` for one that is not
+ * there. Throws a BimipError 500 on anything that is no entry.
+ */
+export function summaryOf(stored: Uint8Array): EntrySummary {
+  try {
+    const reader = new WireReader(stored);
+    const kind = STORED_KINDS[seekPayload(reader) >>> 3] as EntrySummary["kind"];
+    reader.tag();
+    reader.end = reader.lengthEnd();
+    let from: EntryTarget | undefined;
+    let to: EntryTarget | undefined;
+    while (reader.pos < reader.end && (from === undefined || to === undefined)) {
+      const tag = reader.tag();
+      if (tag === FROM_TAG) from = readIdentity(reader);
+      else if (tag === TO_TAG) to = readIdentity(reader);
+      else reader.skip(tag, LIMITS.recursionDepth);
+    }
+    return { kind, from: from ?? NOBODY, to: to ?? NOBODY };
+  } catch (thrown) {
+    throw thrown instanceof WireProblem ? notStored(thrown) : thrown;
+  }
+}
+
+/** Reads the Identity whose length stands here, and goes on behind it. */
+function readIdentity(reader: WireReader): EntryTarget {
+  const outerEnd = reader.end;
+  reader.end = reader.lengthEnd();
+  const identity = readTarget(reader);
+  reader.end = outerEnd;
+  return identity;
 }
 
 /**

@@ -25,6 +25,9 @@ const ROUTE_TAG = (1 << 3) | WIRE.varint;
 // The ack of a message that had none: the common case.
 const SENT_ONLY = Uint8Array.of(ACK_TAG, 3, ACK_STATUS_TAG, 1, AckStatus.SENT);
 
+const SERVERS_FIELDS = fieldSet(FIELD.from, FIELD.ack, FIELD.monotonicId, FIELD.previousId);
+const SERVERS_FIELDS_AND_TIME = SERVERS_FIELDS | fieldSet(FIELD.timestamp);
+
 /**
  * The form in which a Message or PushNotification is stored: a complete MessageScheme of route, the envelope's unknown
  * fields, and the payload as `from`, `ack` (the client's statuses and 12 SENT), `timestamp` if the client gave none,
@@ -37,7 +40,7 @@ export function toStored(frame: Frame, stamp: Stamp): Uint8Array {
     throw new BimipError(ErrorCode.INTERNAL, `a stanza of kind ${stanza.kind} has no stored form`);
   }
   const stampTime = stanza.value.timestamp === 0n;
-  const runs = keptRuns(frame, stampTime);
+  const runs = keptRuns(frame, stampTime ? SERVERS_FIELDS_AND_TIME : SERVERS_FIELDS);
   const ack = stanza.value.ack === undefined ? SENT_ONLY : encodeAck(stanza.value.ack);
   let payloadSize = 1 + varintSize(stamp.from.length) + stamp.from.length + ack.length;
   if (stampTime) payloadSize += 1 + varintSize(stamp.timestampMs);
@@ -64,8 +67,13 @@ export function toStored(frame: Frame, stamp: Stamp): Uint8Array {
   return out;
 }
 
-/** The stretches of the payload that stay: start, end, start, end, … */
-function keptRuns(frame: Frame, dropTime: boolean): number[] {
+/** Field numbers below 32 as one number, for {@link keptRuns}. */
+export function fieldSet(...numbers: readonly number[]): number {
+  return numbers.reduce((set, number) => set | (1 << number), 0);
+}
+
+/** The stretches of a frame's payload that stay when the fields of `dropped` go: start, end, start, end, … */
+export function keptRuns(frame: Frame, dropped: number): number[] {
   const reader = new WireReader(frame.bytes, frame.payloadStart, frame.payloadEnd);
   const runs: number[] = [];
   let runStart = reader.pos;
@@ -73,16 +81,13 @@ function keptRuns(frame: Frame, dropTime: boolean): number[] {
     const start = reader.pos;
     const tag = reader.tag();
     reader.skip(tag, LIMITS.recursionDepth);
-    if (!isServers(tag >>> 3) && !(dropTime && tag >>> 3 === FIELD.timestamp)) continue;
+    const number = tag >>> 3;
+    if (number > 31 || ((dropped >>> number) & 1) === 0) continue;
     if (start > runStart) runs.push(runStart, start);
     runStart = reader.pos;
   }
   if (reader.end > runStart) runs.push(runStart, reader.end);
   return runs;
-}
-
-function isServers(field: number): boolean {
-  return field === FIELD.from || field === FIELD.ack || field === FIELD.monotonicId || field === FIELD.previousId;
 }
 
 /** The client's ack with 12 SENT in it: statuses in their order, then the ack's unknown fields. */

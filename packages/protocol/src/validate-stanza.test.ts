@@ -184,7 +184,9 @@ const cases: Case[] = [
   ["query", { with: { eid: "\u0001" } }, "query.with.eid: holds the control character U+0001"],
   ["query", { before: -1n }, "query.before: is -1, must be at least 0"],
   ["query", { after: -1n }, "query.after: is -1, must be at least 0"],
-  ["query", { limit: -1 }, "query.limit: is -1, must be at least 0"],
+  ["query", { limit: -1 }, "query.limit: is -1, must be a number from 0 to 200"],
+  ["query", { limit: 201 }, "query.limit: is 201, must be a number from 0 to 200"],
+  ["query", { before: 2n, after: 1n }, "query.after: is set beside before"],
   ["query", { type: 4 }, "query.data: is missing"],
 ];
 

@@ -92,7 +92,7 @@ test("whatever is lost on the way, whatever the order of events: everything once
           },
         },
       });
-      delivery.start(0, "connect");
+      delivery.start({ after: 0, withOwn: false, id: "", firstId: 0, epoch: 1, details: "" }, "connect");
       const drain = (): void => {
         if (!socket.congested) return;
         socket.congested = false;

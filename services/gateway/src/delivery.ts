@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import {
   encodeStanza,
+  entryKind,
   entryTarget,
   isFrom,
   SignalSchema,
@@ -9,7 +10,7 @@ import {
   withIndexes,
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
-import type { LogReader } from "@bimip/nats";
+import type { LogEntry, LogReader } from "@bimip/nats";
 import type { GatewayMetrics } from "./metrics.js";
 import type { ClientSocket } from "./ports.js";
 
@@ -21,8 +22,23 @@ export interface LiveEntry {
   readonly bytes: Uint8Array;
 }
 
-/** Why a session reads its log instead of the live copies. */
-export type CatchUpReason = "connect" | "resume" | "gap" | "slow" | "reconnect";
+/** Why a session reads its log instead of the live copies; `position` = the periodic check found it behind. */
+export type CatchUpReason = "connect" | "resume" | "gap" | "slow" | "reconnect" | "position";
+
+/** Where a replay begins, and what its RESUME answer says of the log (spec C, Signal 10–12). */
+export interface Start {
+  /** Replay what lies behind this index. */
+  readonly after: number;
+  /** Also what this device sent itself. */
+  readonly withOwn: boolean;
+  /** Of the RESUME that asked; empty: nobody did. */
+  readonly id: string;
+  /** Oldest retained index, 0 = the log is empty. */
+  readonly firstId: number;
+  readonly epoch: number;
+  /** What is lost past the device's position, in words; empty: nothing. */
+  readonly details: string;
+}
 
 export interface DeliveryOptions {
   readonly eid: string;
@@ -30,13 +46,20 @@ export interface DeliveryOptions {
   /** encodeIdentityPrefix of the two. */
   readonly identityPrefix: Uint8Array;
   readonly socket: ClientSocket;
-  readonly reader: LogReader;
+  readonly reader: Pick<LogReader, "head" | "page">;
   readonly metrics: GatewayMetrics;
   /** A log that cannot be read; it is tried again. */
   readonly onError: (error: unknown) => void;
 }
 
+interface NextPage {
+  readonly after: number;
+  readonly page: Promise<LogEntry[]>;
+}
+
 const PAGE_ENTRIES = 256;
+/** A slow socket gets pages of about what it took last time, so that little is read from the log in vain. */
+const MIN_PAGE_ENTRIES = 16;
 /** Live copies kept while pages are read, so that a busy log does not have to fall silent before we are live again. */
 const AHEAD_ENTRIES = 256;
 /** Flush, and look whether the peer still takes it, after so many bytes of a page. */
@@ -59,30 +82,32 @@ export class Delivery {
   /** Last index that this device was told: previous_id of the next. */
   #told = 0;
   #mode: "idle" | "catchUp" | "live" | "closed" = "idle";
+  #reason: CatchUpReason = "connect";
   /** The one loop that reads pages now; a new start leaves the older one behind. */
   #loop: symbol | undefined;
   #ahead: LiveEntry[] = [];
   #liveHead = 0;
-  /** Reaching the head that the log had at connect or RESUME is still to be announced, with this id. */
-  #announcement: string | undefined;
-  #withOwn = false;
+  #pageEntries = PAGE_ENTRIES;
+  #epoch = 0;
+  /** The replay under way: reaching the head that the log had at its begin is still to be announced. */
+  #replay: Start | undefined;
 
   constructor(options: DeliveryOptions) {
     this.#o = options;
   }
 
-  /**
-   * Hands over what lies behind `after`, announces the head by RESUME, goes live.
-   *
-   * @param options.withOwn also what this device sent itself; default false
-   * @param options.id id of the RESUME that asked
-   */
-  start(after: number, reason: CatchUpReason, options: { withOwn?: boolean; id?: string } = {}): void {
+  /** Everything up to here was handed over, or is not for this device. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Hands over what lies behind `start.after`, announces the head by RESUME, goes live. */
+  start(start: Start, reason: CatchUpReason): void {
     if (this.#mode === "closed") return;
-    this.#position = after;
-    this.#told = after;
-    this.#withOwn = options.withOwn ?? false;
-    this.#announcement = options.id ?? "";
+    this.#position = start.after;
+    this.#told = start.after;
+    this.#replay = start;
+    this.#epoch = start.epoch;
     this.#loop = undefined;
     this.#toCatchUp(reason);
   }
@@ -115,23 +140,46 @@ export class Delivery {
     this.#read();
   }
 
+  /** The log holds an entry that should have come by now. False if it did. */
+  onBehind(head: number): boolean {
+    if (this.#mode !== "live" || head <= this.#position) return false;
+    this.#toCatchUp("position");
+    return true;
+  }
+
+  /** Entries up to `trimmedTo` are gone. A device that did not have them yet is told, never silently skipped. */
+  onTrimmed(trimmedTo: number): void {
+    if (this.#mode !== "catchUp" || trimmedTo <= this.#position) return;
+    this.#signalResume({
+      position: this.#position,
+      firstId: trimmedTo + 1,
+      details: `entries up to ${trimmedTo} were trimmed before they could be handed over; ${this.#position} was the last one`,
+    });
+  }
+
   /** The socket takes bytes again. */
   onDrain(): void {
     if (this.#mode === "catchUp") this.#read();
   }
 
   close(): void {
-    if (this.#mode === "catchUp") this.#o.metrics.catchUp.dec();
+    this.#leaveCatchUp();
     this.#mode = "closed";
     this.#ahead = [];
   }
 
   #toCatchUp(reason: CatchUpReason, first?: LiveEntry): void {
     this.#o.metrics.catchUpStarts.inc({ reason });
-    if (this.#mode !== "catchUp") this.#o.metrics.catchUp.inc();
+    this.#leaveCatchUp();
+    this.#o.metrics.catchUp.inc({ reason });
+    this.#reason = reason;
     this.#mode = "catchUp";
     this.#ahead = first === undefined ? [] : [first];
     this.#read();
+  }
+
+  #leaveCatchUp(): void {
+    if (this.#mode === "catchUp") this.#o.metrics.catchUp.dec({ reason: this.#reason });
   }
 
   #read(): void {
@@ -144,13 +192,15 @@ export class Delivery {
   async #readPages(loop: symbol): Promise<void> {
     const current = (): boolean => loop === this.#loop && this.#mode === "catchUp";
     let target: number | undefined;
+    let next: NextPage | undefined;
     while (current()) {
       try {
         target ??= await this.#o.reader.head(this.#o.eid);
         if (!current()) return;
         if (this.#position < target) {
-          const page = await this.#o.reader.page(this.#o.eid, this.#position, PAGE_ENTRIES);
+          const page = await (next?.after === this.#position ? next.page : this.#page(this.#position));
           if (!current()) return;
+          next = this.#pageAfter(page, target);
           this.#handPage(page);
           if (this.#o.socket.congested) return this.#pause();
           if (page.length === 0) {
@@ -171,23 +221,42 @@ export class Delivery {
       } catch (error) {
         this.#o.onError(error);
         target = undefined;
+        next = undefined;
         await delay(RETRY_MS);
       }
     }
   }
 
-  #handPage(page: readonly { index: number; bytes: Uint8Array }[]): void {
+  #page(after: number): Promise<LogEntry[]> {
+    return this.#o.reader.page(this.#o.eid, after, this.#pageEntries);
+  }
+
+  /** Asks for the next page already while this one is handed over, unless the socket is slow. */
+  #pageAfter(page: readonly LogEntry[], target: number): NextPage | undefined {
+    const after = page.at(-1)?.index;
+    if (after === undefined || after >= target || this.#pageEntries < PAGE_ENTRIES) return undefined;
+    const next = this.#page(after);
+    next.catch(() => undefined); // whoever awaits it hears of it; nobody may
+    return { after, page: next };
+  }
+
+  #handPage(page: readonly LogEntry[]): void {
     let bytes = 0;
+    let handed = 0;
     for (const { index, bytes: entry } of page) {
+      handed++;
       if (index <= this.#position) continue;
       this.#hand(index, entry, () => withIndexes(entry, index, this.#told));
       bytes += entry.length;
       if (bytes < FLUSH_BYTES) continue;
       bytes = 0;
       this.#o.socket.flush();
-      if (this.#o.socket.congested) return;
+      if (this.#o.socket.congested) break;
     }
     this.#o.socket.flush();
+    this.#pageEntries = this.#o.socket.congested
+      ? Math.max(MIN_PAGE_ENTRIES, Math.min(handed, PAGE_ENTRIES))
+      : Math.min(this.#pageEntries * 2, PAGE_ENTRIES);
   }
 
   /** Slow sockets cost no memory: live copies are not kept, the log is the buffer. Goes on at drain. */
@@ -198,40 +267,43 @@ export class Delivery {
 
   /** The pages reached the target: go live if what came meanwhile joins on. */
   #meetLive(): boolean {
-    if (this.#announcement !== undefined) this.#announce(this.#announcement);
+    if (this.#replay !== undefined) this.#announce(this.#replay);
     const ahead = this.#ahead.filter((entry) => entry.index > this.#position);
     this.#ahead = [];
     const first = ahead[0];
     if (first === undefined ? this.#liveHead > this.#position : !follows(first, this.#position)) return false;
+    this.#leaveCatchUp();
     this.#mode = "live";
     this.#loop = undefined; // before what follows: it may have to start the next one
-    this.#o.metrics.catchUp.dec();
     for (const entry of ahead)
       this.onLive(entry, (live, previousId) => withIndexes(live.bytes, live.index, previousId));
     return true;
   }
 
-  #announce(id: string): void {
-    this.#announcement = undefined;
-    this.#withOwn = false;
-    this.#o.socket.send(
-      encodeStanza(
-        "signal",
-        create(SignalSchema, {
-          id,
-          type: SignalType.RESPONSE,
-          status: SignalStatus.RESUME,
-          monotonicId: BigInt(this.#position),
-          timestamp: BigInt(Date.now()),
-        }),
-      ),
-    );
+  #announce({ id, firstId, details }: Start): void {
+    this.#replay = undefined;
+    this.#signalResume({ id, position: this.#position, firstId, details });
+  }
+
+  #signalResume(answer: { id?: string; position: number; firstId: number; details: string }): void {
+    const signal = create(SignalSchema, {
+      id: answer.id ?? "",
+      type: SignalType.RESPONSE,
+      status: SignalStatus.RESUME,
+      monotonicId: BigInt(answer.position),
+      timestamp: BigInt(Date.now()),
+      firstId: BigInt(answer.firstId),
+      epoch: BigInt(this.#epoch),
+      details: answer.details,
+    });
+    this.#o.socket.send(encodeStanza("signal", signal));
   }
 
   #hand(index: number, bytes: Uint8Array, encode: () => Uint8Array): void {
     this.#position = index;
-    if (isFrom(bytes, this.#o.identityPrefix) && !this.#withOwn) {
-      this.#told = index; // its own copy: SENT's log_id told it
+    if (this.#replay?.withOwn !== true && isFrom(bytes, this.#o.identityPrefix)) {
+      // Of its own copy SENT's log_id told it; of its own receipt to itself nothing did.
+      if (entryKind(bytes) !== "signal") this.#told = index;
       return;
     }
     const target = entryTarget(bytes);

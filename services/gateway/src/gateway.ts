@@ -3,6 +3,7 @@ import type { Link, LogReader, Publisher } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
 import type { FlowPolicy } from "./flow-policy.js";
 import type { GatewayMetrics } from "./metrics.js";
+import type { Progress } from "./progress.js";
 import type { Registrations } from "./registration.js";
 import type { Users } from "./users.js";
 
@@ -15,6 +16,10 @@ export interface Gateway {
     readonly maxStanzaBytes: number;
     readonly maxUnconfirmed: number;
     readonly authTimeoutMs: number;
+    /** JetStream recognises a repeat for so long. */
+    readonly dedupeWindowMs: number;
+    /** Push services that subscriptions may name; `*.` in front: any name under one. */
+    readonly webPushHosts: readonly string[];
   };
   readonly link: Link;
   readonly publisher: Publisher;
@@ -22,6 +27,7 @@ export interface Gateway {
   readonly users: Users;
   readonly policy: FlowPolicy;
   readonly registrations: Registrations;
+  readonly progress: Progress;
   readonly verifier: Verifier;
   readonly logger: Logger;
   readonly metrics: GatewayMetrics;

@@ -22,12 +22,21 @@ export function createGatewayMetrics(metrics: Metrics) {
     }),
     catchUp: metrics.gauge({
       name: "bimip_gateway_catch_up_sessions",
-      help: "Sessions reading their log instead of live traffic.",
+      help: "Sessions reading their log instead of live traffic, by reason.",
+      labelNames: ["reason"],
     }),
     catchUpStarts: metrics.counter({
       name: "bimip_gateway_catch_up_total",
       help: "Switches from live to reading the log, by reason.",
       labelNames: ["reason"],
+    }),
+    behind: metrics.counter({
+      name: "bimip_gateway_behind_total",
+      help: "Sessions that the position check found behind their log.",
+    }),
+    progressFailures: metrics.counter({
+      name: "bimip_gateway_progress_failures_total",
+      help: "Tries to have acknowledgements stored that failed; they are kept and tried again.",
     }),
     replaced: metrics.counter({
       name: "bimip_gateway_replaced_total",

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createVerifier } from "@bimip/auth";
-import { connectNats, createLogReader, laneDepthFor, Publisher, waitForTopology } from "@bimip/nats";
+import { connectNats, createLogReader, laneDepthFor, partitionOf, Publisher, waitForTopology } from "@bimip/nats";
 import { CloseCode } from "@bimip/protocol";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import { listenUws } from "./adapters/uws.js";
@@ -10,6 +10,8 @@ import { FlowPolicy } from "./flow-policy.js";
 import type { Gateway } from "./gateway.js";
 import { createGatewayMetrics } from "./metrics.js";
 import type { Admission, ClientSocket, ConnectRequest } from "./ports.js";
+import { PositionCheck } from "./position-check.js";
+import { Progress } from "./progress.js";
 import { Registrations } from "./registration.js";
 import { Users } from "./users.js";
 
@@ -34,7 +36,17 @@ export async function createGateway(
     deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
     laneDepth: laneDepthFor(replicas),
   });
+  const reader = await createLogReader(link, partitions);
   const users = new Users(link);
+  const gatewayMetrics = createGatewayMetrics(context.metrics);
+  const progress = new Progress({
+    link,
+    flushMs: config.BIMIP_PROGRESS_FLUSH_MS,
+    onError(error) {
+      gatewayMetrics.progressFailures.inc();
+      logger.warn({ err: error }, "acknowledgements not stored, trying again");
+    },
+  });
   const work = new Set<Promise<void>>();
   let draining = false;
   const gateway: Gateway = {
@@ -44,10 +56,12 @@ export async function createGateway(
       maxStanzaBytes: config.BIMIP_MAX_STANZA_BYTES,
       maxUnconfirmed: config.BIMIP_MAX_PENDING_PER_SESSION,
       authTimeoutMs: config.BIMIP_AUTH_TIMEOUT_MS,
+      dedupeWindowMs: config.BIMIP_DEDUPE_WINDOW_S * 1_000,
+      webPushHosts: config.BIMIP_WEBPUSH_HOSTS.split(",").map((host) => host.trim()),
     },
     link,
     publisher,
-    reader: await createLogReader(link, partitions),
+    reader,
     users,
     policy: new FlowPolicy(link, {
       partitions,
@@ -55,9 +69,10 @@ export async function createGateway(
       deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
     }),
     registrations: new Registrations(),
+    progress,
     verifier: createVerifier({ secret: config.BIMIP_JWT_SECRET }),
     logger,
-    metrics: createGatewayMetrics(context.metrics),
+    metrics: gatewayMetrics,
     get draining() {
       return draining;
     },
@@ -66,6 +81,15 @@ export async function createGateway(
       void promise.finally(() => work.delete(promise));
     },
   };
+  const positions = new PositionCheck({
+    link,
+    users,
+    reader,
+    roundS: config.BIMIP_POSITION_CHECK_S,
+    partitionOf: (eid) => partitionOf(eid, partitions),
+    onBehind: () => gatewayMetrics.behind.inc(),
+    onError: (error) => logger.warn({ err: error }, "positions not compared"),
+  });
   health.set("nats", link.up);
   link.onChange((up) => {
     health.set("nats", up, up ? undefined : "disconnected");
@@ -96,7 +120,9 @@ export async function createGateway(
       transport.stopAccepting();
       await closeInSlices([...users.sessions()]);
       transport.close();
+      positions.stop();
       await publisher.close();
+      await progress.flush();
       await Promise.allSettled(work);
       await link.nc.drain();
     },

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Claims } from "@bimip/auth";
 import {
   BimipError,
@@ -8,22 +9,32 @@ import {
   encodeIdentity,
   encodeIdentityPrefix,
   encodeStanza,
+  entryTarget,
   errorFrame,
+  isFrom,
   IdentitySchema,
   LogoutSchema,
   LogoutStatus,
   LogoutType,
+  type ResumeResponse,
   type SessionClaim,
+  SignalSchema,
+  SignalStatus,
+  SignalType,
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
-import { SUBJECTS, partitionOf } from "@bimip/nats";
-import { Delivery } from "./delivery.js";
+import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
+import { type CatchUpReason, Delivery } from "./delivery.js";
 import type { Undecided } from "./handlers/message.js";
 import type { Gateway } from "./gateway.js";
 import type { ClientSocket, ResumeMode } from "./ports.js";
 import { Registration } from "./registration.js";
 
 const ERROR_CODE_SERVER = 500;
+const STORED_CURSOR = 0n;
+const EVERYTHING = -1n;
+const RESUME_TIMEOUT_MS = 2_000;
+const RESUME_RETRY_MS = [50, 100, 250, 500, 1_000] as const;
 /** The longest timer that Node keeps, 24.8 days; a connection that old may as well authenticate anew. */
 const MAX_TIMER_MS = 2_147_483_647;
 
@@ -47,8 +58,17 @@ export class Session {
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
   readonly #registration: Registration;
+  readonly #identityPrefix: Uint8Array;
   readonly #expiry: NodeJS.Timeout | undefined;
   #begun: Promise<void> = Promise.resolve();
+  /** RESUMEs so far; only the newest is answered. */
+  #asked = 0;
+  #logEpoch = 0;
+  #handedEpoch = 0;
+  /** Handed over before the replay under way. */
+  #handed = 0;
+  #cursor = 0;
+  #read = 0;
   #epoch = 0;
   #newestClaim = 0;
   #closed = false;
@@ -62,10 +82,11 @@ export class Session {
     this.device = device;
     this.identity = encodeIdentity({ eid, device, node: gateway.node });
     this.logSubject = SUBJECTS.log(partitionOf(eid, gateway.partitions), eid);
+    this.#identityPrefix = encodeIdentityPrefix(eid, device);
     this.delivery = new Delivery({
       eid,
       device,
-      identityPrefix: encodeIdentityPrefix(eid, device),
+      identityPrefix: this.#identityPrefix,
       socket,
       reader: gateway.reader,
       metrics: gateway.metrics,
@@ -91,12 +112,63 @@ export class Session {
   async begin(resume: ResumeMode): Promise<void> {
     this.#begun = this.#gateway.users.add(this);
     await this.#begun;
-    if (resume === "automatic" && this.delivery.idle) this.delivery.start(0, "connect");
+    const answer = await this.#ask(STORED_CURSOR); // manual or not: storage hears of the device
+    if (answer !== undefined && resume === "automatic") this.#replay(answer, "connect", { id: "", withOwn: false });
   }
 
   /** Resolves once live copies reach this session: nothing may be read from the log before. */
   get begun(): Promise<void> {
     return this.#begun;
+  }
+
+  /** The log that this session's indexes belong to; 0 until storage has said. */
+  get logEpoch(): number {
+    return this.#logEpoch;
+  }
+
+  /** Index up to which the log was handed over. */
+  get handed(): number {
+    return Math.max(this.#handed, this.delivery.position);
+  }
+
+  /**
+   * RESUME on request. Behind the head: the same Signal comes back with type 3; storage away: goes on when it is back.
+   *
+   * @param after N = behind N, 0 = behind the stored cursor, -1 = everything retained, the device's own included
+   */
+  async resume(after: bigint, id: string): Promise<void> {
+    await this.#begun;
+    const answer = await this.#ask(after);
+    if (answer === undefined) return;
+    if (!answer.beyondHead) return this.#replay(answer, "resume", { id, withOwn: after === EVERYTHING });
+    const signal = create(SignalSchema, {
+      id,
+      type: SignalType.ERROR,
+      status: SignalStatus.RESUME,
+      monotonicId: after,
+      timestamp: BigInt(Date.now()),
+      details: answer.details,
+      firstId: answer.firstId,
+      epoch: answer.epoch,
+    });
+    this.send(encodeStanza("signal", signal));
+  }
+
+  /** Moves the device's cursor: cumulative, never back, at most to what was handed over. */
+  acknowledge(index: number, options: { read?: boolean } = {}): void {
+    const cursor = Math.min(index, this.handed);
+    const read = options.read === true ? cursor : 0;
+    if (cursor <= this.#cursor && read <= this.#read) return;
+    this.#cursor = Math.max(cursor, this.#cursor);
+    this.#read = Math.max(read, this.#read);
+    this.#gateway.progress.device(this, { cursor: this.#cursor, read: this.#read, handed: this.handed });
+  }
+
+  /** A stanza that is in no log. A device that cannot take it now never gets it. */
+  onLiveStanza(frame: Uint8Array): void {
+    if (this.#socket.congested || isFrom(frame, this.#identityPrefix)) return;
+    const { device, eid } = entryTarget(frame);
+    if (device === undefined || device === this.device || eid !== this.eid) this.#socket.send(frame);
   }
 
   send(frame: Uint8Array): void {
@@ -140,9 +212,39 @@ export class Session {
   end(): void {
     this.#closed = true;
     clearTimeout(this.#expiry);
+    if (this.#logEpoch > 0) this.#gateway.progress.device(this, { handed: this.handed });
     this.delivery.close();
     this.#gateway.users.remove(this);
     this.#gateway.track(this.#registration.end());
+  }
+
+  /** Asks storage until it answers; undefined when the session ended or a newer RESUME came meanwhile. */
+  async #ask(after: bigint): Promise<ResumeResponse | undefined> {
+    const { link, progress, logger } = this.#gateway;
+    const asked = ++this.#asked;
+    const { eid, device } = this;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await progress.settled(eid, device); // an earlier session's last acknowledgements
+        const request = { eid, device, after, timestamp: BigInt(Date.now()) };
+        const answer = await call(link.nc, PROCEDURES.resume, request, RESUME_TIMEOUT_MS);
+        if (this.#closed || asked !== this.#asked) return undefined;
+        this.#logEpoch = Number(answer.epoch);
+        return answer;
+      } catch (error) {
+        if (this.#closed || asked !== this.#asked) return undefined;
+        logger.warn({ err: error }, "storage did not say where to go on, trying again");
+        await delay(RESUME_RETRY_MS[Math.min(attempt, RESUME_RETRY_MS.length - 1)] ?? 0);
+      }
+    }
+  }
+
+  #replay(answer: ResumeResponse, reason: CatchUpReason, asked: { id: string; withOwn: boolean }): void {
+    const { after, firstId, epoch, details } = answer;
+    this.#handed = Number(epoch) === this.#handedEpoch ? this.handed : 0;
+    this.#handedEpoch = Number(epoch);
+    const start = { after: Number(after), firstId: Number(firstId), epoch: Number(epoch), details, ...asked };
+    this.delivery.start(start, reason);
   }
 
   #expire(): void {

@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { SessionClaimSchema, withIndexes } from "@bimip/protocol";
+import type { Msg } from "@nats-io/nats-core";
+import { LogTrimmedSchema, SessionClaimSchema, withIndexes } from "@bimip/protocol";
 import { type Link, readEntryHeaders, SUBJECTS, USER_SUBJECT_KINDS } from "@bimip/nats";
 import type { LiveEntry } from "./delivery.js";
 import type { Session } from "./session.js";
@@ -39,6 +40,14 @@ export class Users {
     this.#users.delete(session.eid);
   }
 
+  eids(): string[] {
+    return [...this.#users.keys()];
+  }
+
+  sessionsOf(eid: string): Iterable<Session> {
+    return this.#users.get(eid)?.sessions.values() ?? [];
+  }
+
   *sessions(): Iterable<Session> {
     for (const user of this.#users.values()) yield* user.sessions.values();
   }
@@ -47,21 +56,37 @@ export class Users {
     const sessions = new Map<string, Session>();
     const subscription = this.#link.nc.subscribe(SUBJECTS.user(eid), {
       callback: (error, message) => {
-        if (error) return;
-        const { subject } = message;
-        const kind = subject.slice(subject.lastIndexOf(".") + 1);
-        if (kind === USER_SUBJECT_KINDS.live) {
-          const { sequence, lastSequence } = readEntryHeaders(message);
-          fanOut(sessions, { index: sequence, previous: lastSequence, bytes: message.data });
-        } else if (kind === USER_SUBJECT_KINDS.claim) {
-          const claim = fromBinary(SessionClaimSchema, message.data);
-          sessions.get(claim.device)?.onClaim(claim);
-        }
+        if (error === null) take(sessions, message);
       },
     });
     const user = { sessions, unsubscribe: () => subscription.unsubscribe() };
     this.#users.set(eid, user);
     return user;
+  }
+}
+
+/** What comes on a user's subjects. */
+function take(sessions: ReadonlyMap<string, Session>, message: Msg): void {
+  const { subject } = message;
+  switch (subject.slice(subject.lastIndexOf(".") + 1)) {
+    case USER_SUBJECT_KINDS.live: {
+      const { sequence, lastSequence } = readEntryHeaders(message);
+      return fanOut(sessions, { index: sequence, previous: lastSequence, bytes: message.data });
+    }
+    case USER_SUBJECT_KINDS.stanza:
+      for (const session of sessions.values()) session.onLiveStanza(message.data);
+      return;
+    case USER_SUBJECT_KINDS.claim: {
+      const claim = fromBinary(SessionClaimSchema, message.data);
+      return sessions.get(claim.device)?.onClaim(claim);
+    }
+    case USER_SUBJECT_KINDS.probe:
+      message.respond(String(sessions.size));
+      return;
+    case USER_SUBJECT_KINDS.trimmed: {
+      const { trimmedTo } = fromBinary(LogTrimmedSchema, message.data);
+      for (const session of sessions.values()) session.delivery.onTrimmed(Number(trimmedTo));
+    }
   }
 }
 

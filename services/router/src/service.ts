@@ -2,10 +2,11 @@ import { BUCKETS, connectNats, openBucket, PROCEDURES, QUEUES, serve, waitForTop
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import type { RouterConfig } from "./config.js";
 import { decideFlow, type FlowRules } from "./flow.js";
+import { startPush } from "./push/push.js";
 
 export { readConfig } from "./config.js";
 
-/** Policy: answers gateways whether one user may write to another. */
+/** Policy: answers gateways whether one user may write to another. Offline push, where a provider is configured. */
 export async function createRouter(config: RouterConfig, context: ServiceContext): Promise<RunningService> {
   const { logger, health, signal, metrics } = context;
   const link = await connectNats({
@@ -13,7 +14,7 @@ export async function createRouter(config: RouterConfig, context: ServiceContext
     name: "bimip-router",
     onError: (error) => logger.error({ err: error }, "NATS"),
   });
-  await waitForTopology(link.nc, { signal });
+  const { partitions } = await waitForTopology(link.nc, { signal });
   const rules: FlowRules = {
     unknownRecipient: config.BIMIP_UNKNOWN_RECIPIENT,
     sessions: await openBucket(link.nc, BUCKETS.sessions),
@@ -35,7 +36,14 @@ export async function createRouter(config: RouterConfig, context: ServiceContext
     (error) => logger.warn({ err: error }, "flow not decided"),
   );
   await link.nc.flush();
+  const push =
+    config.push === undefined ? undefined : await startPush({ config: config.push, link, partitions, metrics, logger });
   health.set("nats", true);
   link.onChange((up) => health.set("nats", up, up ? undefined : "disconnected"));
-  return { stop: () => link.nc.drain() };
+  return {
+    async stop() {
+      await push?.stop();
+      await link.nc.drain();
+    },
+  };
 }

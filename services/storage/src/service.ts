@@ -1,7 +1,30 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { connectNats, ensureTopology } from "@bimip/nats";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import {
+  BUCKETS,
+  CasBucket,
+  connectNats,
+  createLogReader,
+  ensureTopology,
+  LogAdmin,
+  LogEpochs,
+  PROCEDURES,
+  type Procedure,
+  QUEUES,
+  serve,
+} from "@bimip/nats";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import type { StorageConfig } from "./config.js";
+import { erase } from "./erase.js";
+import { history } from "./history.js";
+import { createStorageMetrics } from "./metrics.js";
+import { mergeProgress } from "./progress.js";
+import { pushState, setSubscription } from "./push.js";
+import { ReceiptStore } from "./receipt-store.js";
+import { resume } from "./resume.js";
+import { Retention } from "./retention.js";
+import { unread } from "./unread.js";
+import { UserStore } from "./user-store.js";
 
 export { readConfig } from "./config.js";
 
@@ -9,7 +32,7 @@ const RETRY_MS = 500;
 
 /**
  * Owns the streams and buckets: makes them, brings them to the configured shape, and makes them again where NATS came
- * back without them. The other services wait for it at their start, and never need it afterwards.
+ * back without them. Answers what is asked of users' logs and of how far their devices got.
  */
 export async function createStorage(config: StorageConfig, context: ServiceContext): Promise<RunningService> {
   const { logger, health, signal } = context;
@@ -25,8 +48,41 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
     logMaxAgeS: config.BIMIP_LOG_MAX_AGE_S,
   };
   await ensureTopology(link.nc, topology);
-  health.set("topology", true);
   logger.info(topology, "streams and buckets are as configured");
+
+  const metrics = createStorageMetrics(context.metrics);
+  const reader = await createLogReader(link, topology.partitions);
+  const epochs = await LogEpochs.create(link, topology.partitions);
+  const store = new UserStore({
+    bucket: await CasBucket.open(link.nc, BUCKETS.users),
+    epochs,
+    onForgotten(eid, devices) {
+      metrics.devicesForgotten.inc(devices.length);
+      logger.warn({ eid, devices }, "the user has more devices than are kept, the longest unseen are forgotten");
+    },
+  });
+  const receipts = new ReceiptStore(await CasBucket.open(link.nc, BUCKETS.receipts), epochs);
+  const admin = await LogAdmin.create(link, topology.partitions);
+  const answer = <Req extends DescMessage, Res extends DescMessage>(
+    procedure: Procedure<Req, Res>,
+    handle: (request: MessageShape<Req>) => Promise<MessageInitShape<Res>>,
+  ): void => {
+    serve(link.nc, procedure, QUEUES.storage, handle, (error) => {
+      metrics.failures.inc({ procedure: procedure.subject });
+      logger.warn({ err: error, procedure: procedure.subject }, "question not answered");
+    });
+  };
+  const maxAgeMs = config.BIMIP_LOG_MAX_AGE_S * 1_000;
+  answer(PROCEDURES.resume, (request) => resume({ store, reader, epochs, metrics, maxAgeMs }, request));
+  answer(PROCEDURES.progress, (request) => mergeProgress({ store, receipts, epochs, metrics }, request));
+  answer(PROCEDURES.receipts, (request) => receipts.given(request));
+  answer(PROCEDURES.history, (request) => history(reader, request));
+  answer(PROCEDURES.unread, (request) => unread(store, reader, request));
+  answer(PROCEDURES.subscription, (request) => setSubscription(store, request));
+  answer(PROCEDURES.pushState, (request) => pushState(store, request));
+  answer(PROCEDURES.erase, (request) => erase({ link, store, admin, reader, receipts }, request));
+  await link.nc.flush();
+  health.set("topology", true);
 
   const restore = async (): Promise<void> => {
     while (link.up && !signal.aborted) {
@@ -44,5 +100,26 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
     if (!up) return health.set("topology", false, "NATS is away");
     void restore();
   });
-  return { stop: () => link.nc.drain() };
+
+  const retention = new Retention({
+    link,
+    store,
+    admin,
+    reader,
+    metrics,
+    logger,
+    partitions: topology.partitions,
+    maxMessages: config.BIMIP_LOG_MAX_MESSAGES,
+    maxBytes: config.BIMIP_LOG_MAX_BYTES,
+    sweepMs: config.BIMIP_RETENTION_SWEEP_S * 1_000,
+  });
+  const stopping = new AbortController();
+  const sweeping = retention.run(stopping.signal);
+  return {
+    async stop() {
+      stopping.abort();
+      await sweeping;
+      await link.nc.drain();
+    },
+  };
 }

@@ -1,8 +1,9 @@
 import { BimipError, ErrorCode, type Frame, type StanzaKind, type StanzaValue, stanzaId } from "@bimip/protocol";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
-import { handleMessage } from "./message.js";
+import { handleMessage, handlePushNotification } from "./message.js";
 import { handlePingPong } from "./ping-pong.js";
+import { handleQuery } from "./query.js";
 import { handleSignal } from "./signal.js";
 
 type Handler<K extends StanzaKind> = (
@@ -18,9 +19,11 @@ const notBuilt = (_gateway: Gateway, session: Session, _value: unknown, { stanza
 
 /** Every stanza a device can send, and who takes care of it. Those that only the server sends were refused before. */
 export const HANDLERS: { readonly [K in StanzaKind]: Handler<K> } = {
-  message: (gateway, session, message, frame) => handleMessage(gateway, session, frame, message),
+  message: handleMessage,
   pingPong: (_gateway, session, ping) => handlePingPong(session, ping),
-  signal: (gateway, session, signal) => handleSignal(gateway, session, signal),
+  pushNotification: handlePushNotification,
+  query: handleQuery,
+  signal: handleSignal,
   awareness: notBuilt,
   awarenessContact: notBuilt,
   awarenessVisibility: notBuilt,
@@ -30,7 +33,5 @@ export const HANDLERS: { readonly [K in StanzaKind]: Handler<K> } = {
   locationStream: notBuilt,
   logout: notBuilt,
   page: notBuilt,
-  pushNotification: notBuilt,
-  query: notBuilt,
   tokenAuthority: notBuilt,
 };

@@ -1,65 +1,135 @@
-import { BimipError, ErrorCode, encodeSent, type Frame, type Message, toStored } from "@bimip/protocol";
+import {
+  BimipError,
+  ErrorCode,
+  encodeSent,
+  type Frame,
+  type Message,
+  type PushNotification,
+  toStored,
+} from "@bimip/protocol";
 import { type AppendResult, entryId } from "@bimip/nats";
 import type { Flow } from "../flow-policy.js";
 import type { Gateway } from "../gateway.js";
+import { lateResends } from "../late-resend.js";
 import type { Session } from "../session.js";
+import { forStanza, tooMany, tryAgainUnlessKnown } from "./refusals.js";
 
-const KIND = "message";
-/** Keeps a copy's id apart from that of a message to oneself. */
-const COPY_KIND = "copy";
+/**
+ * What the entry ids of a kind begin with. A message and a push notification of one id are two entries; a copy's id is
+ * kept apart from that of a message to oneself.
+ */
+const KINDS = {
+  message: { entry: "message", copy: "copy" },
+  pushNotification: { entry: "push", copy: "push-copy" },
+} as const;
+type Kind = keyof typeof KINDS;
+
 /** Tokens for machines: nothing of what they send is kept in their own log. */
 const NO_COPY_SCOPE = "no-copy";
+/** Who may send PushNotifications. */
+const PUSH_SCOPE = "push";
 
 /** After a 503 the sender's next messages to that recipient are refused for so long: what is already on its way must not overtake the repeat. */
 const REFUSED_MS = 1_000;
+const NOT_STORED_DETAILS = "not stored, try again with the same id";
 
 /** A message on its way from the device to the logs. */
 export interface Undecided {
+  readonly kind: Kind;
   readonly frame: Frame;
   readonly id: string;
   readonly to: string;
+  /** The client's; epoch milliseconds. */
+  readonly timestamp: bigint;
   readonly startedMs: number;
 }
 
+/** Where a message stands already; 0 = it does not. */
+interface Stored {
+  readonly index: number;
+  readonly copyIndex: number;
+}
+
+const NOT_STORED: Stored = { index: 0, copyIndex: 0 };
+
 /** The path of a message: decide the flow, append to the logs, answer SENT. Delivery is NATS's republish. */
-export function handleMessage(gateway: Gateway, session: Session, frame: Frame, message: Message): void {
-  const { id } = message;
-  const to = message.to?.eid ?? "";
-  if (session.unconfirmed >= gateway.limits.maxUnconfirmed) {
-    const details = `more than ${gateway.limits.maxUnconfirmed} messages wait for their SENT, try again in 1 s`;
-    return session.fail(new BimipError(ErrorCode.TOO_FAST, details, { id }));
+export function handleMessage(gateway: Gateway, session: Session, message: Message, frame: Frame): void {
+  take(gateway, session, "message", message, frame);
+}
+
+/** The same path, for tokens that may. */
+export function handlePushNotification(
+  gateway: Gateway,
+  session: Session,
+  notification: PushNotification,
+  frame: Frame,
+): void {
+  if (session.claims.scopes.has(PUSH_SCOPE)) return take(gateway, session, "pushNotification", notification, frame);
+  const details = `push_notification: the token's scope lacks the word ${PUSH_SCOPE}`;
+  session.fail(new BimipError(ErrorCode.NOT_ALLOWED, details, { id: notification.id }));
+}
+
+function take(
+  gateway: Gateway,
+  session: Session,
+  kind: Kind,
+  { id, to: recipient, timestamp }: Message | PushNotification,
+  frame: Frame,
+): void {
+  const to = recipient?.eid ?? "";
+  const { maxUnconfirmed } = gateway.limits;
+  if (session.unconfirmed >= maxUnconfirmed) {
+    return session.fail(tooMany(maxUnconfirmed, "messages wait for their SENT", id));
   }
   if (isRefused(session, to)) return session.fail(tryAgain(id));
   session.unconfirmed++;
-  const outgoing: Undecided = { frame, id, to, startedMs: performance.now() };
+  const outgoing: Undecided = { kind, frame, id, to, timestamp, startedMs: performance.now() };
   const waiting = session.undecided.get(to);
   if (waiting !== undefined) return void waiting.push(outgoing);
   const known = gateway.policy.known(session.eid, to);
-  if (known !== undefined) return append(gateway, session, known, outgoing);
-  session.undecided.set(to, [outgoing]);
-  void decide(gateway, session, to);
+  if (known !== undefined && !lateResends(gateway).isLate(timestamp)) {
+    return append(gateway, session, known, outgoing, NOT_STORED);
+  }
+  const line = [outgoing];
+  session.undecided.set(to, line);
+  void work(gateway, session, to, line);
 }
 
-/** Messages to one recipient wait in line while the router is asked; when it does not answer, they fail together. */
-async function decide(gateway: Gateway, session: Session, to: string): Promise<void> {
-  let flow: Flow | undefined;
-  let failure: BimipError | undefined;
+/**
+ * Messages to one recipient wait in line, in order, while the router is asked, or a log for a late repeat. When that
+ * fails they fail together.
+ */
+async function work(gateway: Gateway, session: Session, to: string, line: Undecided[]): Promise<void> {
   try {
-    flow = await gateway.policy.decide(session.eid, to);
-  } catch (error) {
-    failure = BimipError.from(error);
-  }
-  const waiting = session.undecided.get(to) ?? [];
-  session.undecided.delete(to);
-  if (flow === undefined) refuseForAWhile(session, to);
-  for (const outgoing of waiting) {
-    if (flow !== undefined) {
-      append(gateway, session, flow, outgoing);
-      continue;
+    for (let outgoing = line[0]; outgoing !== undefined; outgoing = line[0]) {
+      const flow = gateway.policy.known(session.eid, to) ?? (await gateway.policy.decide(session.eid, to));
+      const late = flow.refusal === undefined && lateResends(gateway).isLate(outgoing.timestamp);
+      const stored = late ? await lookUp(gateway, session, outgoing) : NOT_STORED;
+      line.shift();
+      append(gateway, session, flow, outgoing, stored);
     }
-    session.unconfirmed--;
-    session.fail(failure === undefined ? tryAgain(outgoing.id) : forStanza(failure, outgoing.id));
+  } catch (error) {
+    gateway.logger.warn({ err: error }, "messages refused for now");
+    refuseForAWhile(session, to);
+    for (const { id } of line) {
+      session.unconfirmed--;
+      session.fail(tryAgainUnlessKnown(error, id, NOT_STORED_DETAILS));
+    }
+  } finally {
+    session.undecided.delete(to);
   }
+}
+
+/** Where a message stands that may be a repeat of what JetStream has forgotten. */
+async function lookUp(gateway: Gateway, session: Session, outgoing: Undecided): Promise<Stored> {
+  const late = lateResends(gateway);
+  const timestampMs = Number(outgoing.timestamp);
+  const find = (eid: string, id: string): Promise<number | undefined> => late.find(session, eid, id, timestampMs);
+  const [index, copyIndex] = await Promise.all([
+    find(outgoing.to, entryIdOf(session, outgoing)),
+    leavesCopy(session, outgoing) ? find(session.eid, copyIdOf(session, outgoing)) : undefined,
+  ]);
+  return { index: index ?? 0, copyIndex: copyIndex ?? 0 };
 }
 
 function isRefused(session: Session, to: string): boolean {
@@ -75,67 +145,64 @@ function refuseForAWhile(session: Session, to: string): void {
 }
 
 function tryAgain(id: string): BimipError {
-  return new BimipError(ErrorCode.TRY_AGAIN, "not stored, try again with the same id", { id });
+  return new BimipError(ErrorCode.TRY_AGAIN, NOT_STORED_DETAILS, { id });
 }
 
-function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undecided): void {
+/** Appends what is not `stored` yet, then answers. */
+function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undecided, stored: Stored): void {
   const { frame, id, to, startedMs } = outgoing;
   if (flow.refusal !== undefined) {
     session.unconfirmed--;
     return session.fail(forStanza(flow.refusal, id));
   }
-  const payload = toStored(frame, { from: session.identity, timestampMs: Date.now() });
-  const sender = session.eid;
-  const copies = to !== sender && !session.claims.scopes.has(NO_COPY_SCOPE);
-  let missing = copies ? 2 : 1;
-  let index = 0;
-  let copyIndex = 0;
+  let { index, copyIndex } = stored;
+  const needsEntry = index === 0;
+  const needsCopy = copyIndex === 0 && leavesCopy(session, outgoing);
+  let missing = Number(needsEntry) + Number(needsCopy);
   let failure: (AppendResult & { ok: false }) | undefined;
-  const settle = (result: AppendResult, isCopy: boolean): void => {
-    if (!result.ok) failure = result;
-    else if (isCopy) copyIndex = result.sequence;
-    else index = result.sequence;
-    if (--missing > 0) return;
+  const answer = (): void => {
     session.unconfirmed--;
     if (failure === undefined) {
       gateway.metrics.sentSeconds.observe((performance.now() - startedMs) / 1_000);
-      session.send(
-        encodeSent({
-          id,
-          toEid: to,
-          monotonicId: index,
-          logId: to === sender ? index : copyIndex,
-          timestampMs: Date.now(),
-        }),
-      );
-      return;
+      const logId = to === session.eid ? index : copyIndex;
+      return session.send(encodeSent({ id, toEid: to, monotonicId: index, logId, timestampMs: Date.now() }));
     }
     gateway.logger.warn({ reason: failure.reason, stanza: id }, "message not confirmed");
     if (!failure.retryable) return session.fail(new BimipError(ErrorCode.INTERNAL, "cannot be stored", { id }));
     refuseForAWhile(session, to);
     session.fail(tryAgain(id));
   };
-  gateway.publisher.append(
-    { subject: flow.logSubject, payload, entryId: entryId(to, KIND, sender, id), lane: `${session.id}>${to}` },
-    (result) => settle(result, false),
-  );
-  if (!copies) return;
-  gateway.publisher.append(
-    {
-      subject: session.logSubject,
-      payload,
-      entryId: entryId(sender, COPY_KIND, sender, copyId(to, id)),
-      lane: session.id,
-    },
-    (result) => settle(result, true),
-  );
+  if (missing === 0) return answer();
+  const settle = (result: AppendResult, isCopy: boolean): void => {
+    if (!result.ok) failure = result;
+    else if (isCopy) copyIndex = result.sequence;
+    else index = result.sequence;
+    if (--missing === 0) answer();
+  };
+  const payload = toStored(frame, { from: session.identity, timestampMs: Date.now() });
+  if (needsEntry) {
+    gateway.publisher.append(
+      { subject: flow.logSubject, payload, entryId: entryIdOf(session, outgoing), lane: `${session.id}>${to}` },
+      (result) => settle(result, false),
+    );
+  }
+  if (needsCopy) {
+    gateway.publisher.append(
+      { subject: session.logSubject, payload, entryId: copyIdOf(session, outgoing), lane: session.id },
+      (result) => settle(result, true),
+    );
+  }
 }
 
-function forStanza({ code, details }: BimipError, id: string): BimipError {
-  return new BimipError(code, details, { id });
+function leavesCopy(session: Session, { to }: Undecided): boolean {
+  return to !== session.eid && !session.claims.scopes.has(NO_COPY_SCOPE);
+}
+
+function entryIdOf({ eid }: Session, { kind, to, id }: Undecided): string {
+  return entryId(to, KINDS[kind].entry, eid, id);
 }
 
 /** An id is unique per sender and recipient, so the copies of one id to two recipients are two entries. */
-function copyId(to: string, id: string): string {
-  return `${to.length}:${to}${id}`;
+function copyIdOf({ eid }: Session, { kind, to, id }: Undecided): string {
+  return entryId(eid, KINDS[kind].copy, eid, `${to.length}:${to}${id}`);
 }

@@ -1,0 +1,116 @@
+/// <reference lib="dom" />
+import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import {
+  type ClientStore,
+  EMPTY_STATE,
+  SEEN_ENTRIES,
+  type StoredOutgoing,
+  type StoredProgress,
+  type StoredState,
+} from "./client-store.js";
+
+interface Schema extends DBSchema {
+  /** Keys count up: the order they were put in. */
+  outgoing: { key: number; value: StoredOutgoing; indexes: { key: string } };
+  seen: { key: number; value: string };
+  progress: { key: "progress"; value: Omit<StoredProgress, "seen"> };
+}
+
+type Database = IDBPDatabase<Schema>;
+
+/** Old names are removed in rounds of so many. */
+const SEEN_SLACK = 1_000;
+
+/**
+ * A store in the browser's IndexedDB database of that name: one per account and device. A second tab that uses the
+ * same one is refused, where the browser has locks (navigator.locks: pages served over https, or from localhost).
+ */
+export function indexedDbStore(name: string): ClientStore {
+  return new IndexedDbStore(name);
+}
+
+class IndexedDbStore implements ClientStore {
+  readonly #name: string;
+  #database: Database | undefined;
+  #unlock: () => void = () => undefined;
+  #seenRemovedTo = 0;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  async load(): Promise<StoredState> {
+    if (this.#database !== undefined) throw new Error(`the database ${this.#name} is open already`);
+    this.#unlock = await lock(this.#name);
+    try {
+      const database = await openDB<Schema>(this.#name, 1, { upgrade: makeStores });
+      this.#database = database;
+      const [outgoing, seen, progress] = await Promise.all([
+        database.getAll("outgoing"),
+        database.getAll("seen"),
+        database.get("progress", "progress"),
+      ]);
+      return { ...EMPTY_STATE, ...progress, outgoing, seen: seen.slice(-SEEN_ENTRIES) };
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async put(entry: StoredOutgoing): Promise<void> {
+    const transaction = this.#opened().transaction("outgoing", "readwrite", { durability: "strict" });
+    await Promise.all([transaction.store.put(entry), transaction.done]);
+  }
+
+  async remove(key: string): Promise<void> {
+    const transaction = this.#opened().transaction("outgoing", "readwrite");
+    const place = await transaction.store.index("key").getKey(key);
+    if (place !== undefined) await transaction.store.delete(place);
+    await transaction.done;
+  }
+
+  async save({ seen, ...progress }: StoredProgress): Promise<void> {
+    const transaction = this.#opened().transaction(["progress", "seen"], "readwrite");
+    const names = transaction.objectStore("seen");
+    await transaction.objectStore("progress").put(progress, "progress");
+    let last = 0;
+    for (const name of seen) last = await names.put(name);
+    if (last - SEEN_ENTRIES > this.#seenRemovedTo + SEEN_SLACK) {
+      this.#seenRemovedTo = last - SEEN_ENTRIES;
+      await names.delete(IDBKeyRange.upperBound(this.#seenRemovedTo));
+    }
+    await transaction.done;
+  }
+
+  async close(): Promise<void> {
+    this.#database?.close();
+    this.#database = undefined;
+    this.#unlock();
+    this.#unlock = () => undefined;
+  }
+
+  #opened(): Database {
+    if (this.#database === undefined) throw new Error(`the database ${this.#name} is not open`);
+    return this.#database;
+  }
+}
+
+function makeStores(database: Database): void {
+  database.createObjectStore("outgoing", { autoIncrement: true }).createIndex("key", "key");
+  database.createObjectStore("seen", { autoIncrement: true });
+  database.createObjectStore("progress");
+}
+
+/** Takes the lock of that name for as long as the page lives, or until the answer is called. */
+async function lock(name: string): Promise<() => void> {
+  // Missing on pages that are not served securely, and in Node.
+  const locks = (globalThis.navigator as Navigator | undefined)?.locks;
+  if (locks === undefined) return () => undefined;
+  return new Promise((resolve, reject) => {
+    const request = locks.request(`bimip:${name}`, { ifAvailable: true }, (granted) => {
+      if (granted === null) throw new Error(`another tab is using the database ${name}`);
+      return new Promise<void>((release) => resolve(release));
+    });
+    request.catch(reject);
+  });
+}

@@ -1,0 +1,46 @@
+import { afterEach, beforeEach, expect, vi } from "vitest";
+import type { BimipClient } from "../src/bimip-client.js";
+import { createClient } from "../src/client.js";
+import type { ClientOptions } from "../src/client-options.js";
+import type { IncomingMessage } from "../src/incoming-message.js";
+import { FakeGateway } from "./fake-gateway.js";
+
+export const ALICE = "alice@example.com";
+export const BOB = "bob@example.com";
+
+/** A fake gateway for each test, and the clients that were made in it; all ended behind it. */
+export interface Clients {
+  gateway: FakeGateway;
+  /** A client that is not connected yet; its device is `laptop`. */
+  of(eid: string, options?: Partial<ClientOptions>): BimipClient;
+}
+
+export function useClients(): Clients {
+  const made: BimipClient[] = [];
+  const clients: Clients = {
+    // Set before each test.
+    gateway: undefined as unknown as FakeGateway,
+    of(eid, options = {}) {
+      const reconnect = { minDelayMs: 5, maxDelayMs: 40 };
+      const client = createClient({ url: clients.gateway.url, token: `${eid}/laptop`, eid, reconnect, ...options });
+      made.push(client);
+      return client;
+    },
+  };
+  beforeEach(async () => {
+    clients.gateway = await FakeGateway.start();
+  });
+  afterEach(async () => {
+    await Promise.all(made.splice(0).map((client) => client.close()));
+    await vi.waitFor(() => expect(clients.gateway.sessions.size).toBe(0));
+    await clients.gateway.stop();
+  });
+  return clients;
+}
+
+/** The messages that a client gets from now on. */
+export function messagesOf(client: BimipClient): IncomingMessage[] {
+  const messages: IncomingMessage[] = [];
+  client.on("message", (message) => messages.push(message));
+  return messages;
+}

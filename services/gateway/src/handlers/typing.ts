@@ -1,0 +1,34 @@
+import { type Frame, type Signal, stampSignal } from "@bimip/protocol";
+import { SUBJECTS } from "@bimip/nats";
+import type { Flow } from "../flow-policy.js";
+import type { Gateway } from "../gateway.js";
+import type { Session } from "../session.js";
+import { forStanza } from "./refusals.js";
+import { SignalLine } from "./signal-line.js";
+
+/** Typing and recording: to the online devices of `to` and nowhere else, unanswered; dropped when it cannot go now. */
+export function handleTyping(gateway: Gateway, session: Session, signal: Signal, frame: Frame): void | Promise<void> {
+  const flow = gateway.policy.known(session.eid, signal.to?.eid ?? "");
+  if (flow !== undefined) return publish(gateway, session, flow, signal, frame);
+  return decideAndPublish(gateway, session, signal, frame);
+}
+
+async function decideAndPublish(gateway: Gateway, session: Session, signal: Signal, frame: Frame): Promise<void> {
+  const line = SignalLine.of(session);
+  if (line.underWay >= gateway.limits.maxUnconfirmed) return;
+  line.underWay++;
+  try {
+    publish(gateway, session, await gateway.policy.decide(session.eid, signal.to?.eid ?? ""), signal, frame);
+  } catch {
+    // No router answered for so long that nobody is typing that any more.
+  } finally {
+    line.underWay--;
+  }
+}
+
+function publish(gateway: Gateway, session: Session, flow: Flow, signal: Signal, frame: Frame): void {
+  if (flow.refusal !== undefined) return session.fail(forStanza(flow.refusal, signal.id));
+  if (!gateway.link.up) return;
+  const bytes = stampSignal(frame, session.identity, Date.now());
+  gateway.link.nc.publish(SUBJECTS.stanza(signal.to?.eid ?? ""), bytes);
+}

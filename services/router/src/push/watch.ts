@@ -1,0 +1,59 @@
+import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
+import { logStream, SUBJECTS } from "@bimip/nats";
+import { tokenToName } from "@bimip/protocol";
+import type { Logger } from "@bimip/runtime";
+import { Coalescer } from "./coalescer.js";
+import { consume, logConsumerConfig } from "./consumers.js";
+
+/** A user gets a mark at once, then at most one in so long. */
+const MARK_EVERY_MS = 200;
+const MARK_TIMEOUT_MS = 5_000;
+/** Entries whose mark was not stored are delivered again after so long. */
+const REDELIVER_MS = 1_000;
+const MAX_MESSAGES = 1_000;
+
+/**
+ * Writes a mark for every user whose log has something new. An entry is acknowledged after its mark was stored, so
+ * every entry leads to a look that begins after it was stored.
+ */
+export async function startWatch(options: {
+  js: JetStreamClient;
+  jsm: JetStreamManager;
+  partitions: number;
+  logger: Logger;
+}): Promise<{ stop(): Promise<void> }> {
+  const { js, jsm, partitions, logger } = options;
+  const marks = new Coalescer<JsMsg>(MARK_EVERY_MS, async (eid, entries) => {
+    try {
+      await js.publish(SUBJECTS.pushMark(eid), "", { timeout: MARK_TIMEOUT_MS });
+      for (const entry of entries) entry.ack();
+    } catch (error) {
+      logger.warn({ err: error }, "mark not stored, trying again");
+      for (const entry of entries) entry.nak(REDELIVER_MS);
+    }
+  });
+  const consumers = await Promise.all(
+    Array.from({ length: partitions }, (_, partition) =>
+      consume({
+        js,
+        jsm,
+        stream: logStream(partition),
+        config: logConsumerConfig,
+        maxMessages: MAX_MESSAGES,
+        take: (entry) => marks.add(eidOf(entry.subject), entry),
+        onError: (error) => logger.warn({ err: error, partition }, "new log entries not seen"),
+      }),
+    ),
+  );
+  return {
+    async stop() {
+      await Promise.all(consumers.map((consumer) => consumer.stop()));
+      await marks.end();
+    },
+  };
+}
+
+/** The user of a log's or a mark's subject: its last token. */
+export function eidOf(subject: string): string {
+  return tokenToName(subject.slice(subject.lastIndexOf(".") + 1));
+}

@@ -1,0 +1,126 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ResumeRequest, ResumeResponseSchema } from "@bimip/protocol";
+import type { LogEpochs, LogReader } from "@bimip/nats";
+import { findGap, type Gap } from "./gaps.js";
+import type { StorageMetrics } from "./metrics.js";
+import { type DeviceState, highestKnown, registerDevice, type UserRecord } from "./user-record.js";
+import type { UserStore } from "./user-store.js";
+
+export interface ResumeParts {
+  readonly store: UserStore;
+  readonly reader: LogReader;
+  readonly epochs: LogEpochs;
+  readonly metrics: StorageMetrics;
+  /** Age at which log entries are dropped; 0 = never. */
+  readonly maxAgeMs: number;
+}
+
+type ResumeAnswer = MessageInitShape<typeof ResumeResponseSchema>;
+
+/** "Last seen" of a device that comes back is written again after so long, so that a storm of reconnects writes little. */
+const SEEN_EVERY_MS = 60_000;
+/** A log that is recreated while we look at it: look again. */
+const MAX_TRIES = 5;
+const EVERYTHING = -1;
+const STORED_CURSOR = 0;
+
+interface Bounds {
+  readonly firstId: number;
+  readonly logHead: number;
+}
+
+/** The stored record, and what the log's leader says, of one and the same log. */
+interface Snapshot extends Bounds {
+  readonly record: UserRecord;
+}
+
+/**
+ * Where a device goes on: RESUME and every connect. Records a new device. A gap is told at every resume until the device
+ * acknowledged something behind it: an answer may be lost on its way.
+ */
+export async function resume(parts: ResumeParts, request: ResumeRequest): Promise<ResumeAnswer> {
+  const { eid, device } = request;
+  const after = Number(request.after);
+  const nowMs = Number(request.timestamp) || Date.now();
+  const { record, firstId, logHead } = await look(parts, eid);
+  const known = record.devices.get(device);
+  const state =
+    known ?? (await parts.store.change(eid, (latest) => ({ ...register(latest, device, after, nowMs, logHead) })));
+  const head = Math.max(logHead, highestKnown(record));
+  const recreated = known !== undefined && known.epoch !== record.epoch;
+  const answer = { firstId: BigInt(firstId), head: BigInt(head), epoch: BigInt(record.epoch) };
+  if (after > head && !recreated) {
+    const details = `index ${after} lies beyond the head of the log, ${head}`;
+    return { ...answer, after: BigInt(head), beyondHead: true, details };
+  }
+  const position = recreated ? 0 : positionOf(after, state);
+  const gaps: Gap[] = recreated ? [recreation(record.epoch)] : [];
+  const gap = await findGap({
+    position,
+    trimmedTo: record.trimmedTo,
+    firstId,
+    handed: after === STORED_CURSOR ? state.handed : position,
+    // A device without a position of its own misses nothing that went before its time.
+    lastSeenMs: after === STORED_CURSOR ? state.lastSeenMs : after === EVERYTHING ? nowMs : known?.lastSeenMs,
+    nowMs,
+    maxAgeMs: parts.maxAgeMs,
+    entryKept: async () => (await parts.reader.entry(eid, position)) !== undefined,
+  });
+  if (gap !== undefined) gaps.push(gap);
+  for (const { reason } of gaps) parts.metrics.gapsTold.inc({ reason });
+  if (gaps.length === 0 && nowMs - state.lastSeenMs > seenEveryMs(parts.maxAgeMs)) {
+    await touch(parts.store, eid, device, nowMs);
+  }
+  return { ...answer, after: BigInt(position), details: gaps.map(({ text }) => text).join("; ") };
+}
+
+async function look({ store, reader, epochs }: ResumeParts, eid: string): Promise<Snapshot> {
+  for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
+    try {
+      const before = await epochs.of(eid);
+      const [firstId, logHead] = await Promise.all([reader.first(eid), reader.head(eid)]);
+      // Indexes beyond the head: everything became too old, or this is another log than the cache knows.
+      const record = await store.read(eid);
+      if (highestKnown(record) > logHead && (await epochs.ask(eid)) !== record.epoch) continue;
+      if (record.epoch === before) return { record, firstId, logHead };
+    } catch (error) {
+      epochs.forget();
+      throw error;
+    }
+  }
+  throw new Error("the log is being recreated");
+}
+
+/** A user's first device ever starts at the beginning, a further one at the head, unless it asks for something else. */
+function register(record: UserRecord, device: string, after: number, nowMs: number, logHead: number): DeviceState {
+  const head = Math.max(logHead, record.trimmedTo);
+  const unasked = record.devices.size === 0 ? 0 : head;
+  const asked = after === EVERYTHING ? 0 : after;
+  const cursor = after === STORED_CURSOR || after > head ? unasked : asked;
+  return registerDevice(record, device, cursor, nowMs);
+}
+
+function positionOf(after: number, state: DeviceState): number {
+  if (after === STORED_CURSOR) return state.cursor;
+  return Math.max(after, 0);
+}
+
+function recreation(epoch: number): Gap {
+  const since = new Date(epoch).toISOString();
+  return {
+    reason: "recreated",
+    text: `the log was recreated at ${since}: indexes from before mean nothing, what it holds since follows`,
+  };
+}
+
+/** Well within the age of entries: whoever was here meanwhile is not taken for absent. */
+function seenEveryMs(maxAgeMs: number): number {
+  return maxAgeMs === 0 ? SEEN_EVERY_MS : Math.min(SEEN_EVERY_MS, maxAgeMs / 2);
+}
+
+async function touch(store: UserStore, eid: string, device: string, nowMs: number): Promise<void> {
+  await store.change(eid, (record) => {
+    const state = record.devices.get(device);
+    if (state !== undefined) state.lastSeenMs = Math.max(state.lastSeenMs, nowMs);
+  });
+}

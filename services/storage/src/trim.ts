@@ -1,0 +1,50 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { LogTrimmedSchema } from "@bimip/protocol";
+import { type Link, type LogAdmin, SUBJECTS } from "@bimip/nats";
+import type { UserRecord } from "./user-record.js";
+import type { UserStore } from "./user-store.js";
+
+export interface TrimParts {
+  readonly link: Link;
+  readonly store: UserStore;
+  readonly admin: LogAdmin;
+}
+
+/** What is to go, and which log that was found out of. */
+export interface Trim {
+  readonly eid: string;
+  /** Index of the newest entry that goes. */
+  readonly upTo: number;
+  readonly epoch: number;
+  /** Nothing is trimmed unless the log was trimmed up to here; undefined = whatever was trimmed before. */
+  readonly trimmedBefore?: number;
+  /** Changed with the same write. */
+  readonly also?: (record: UserRecord) => void;
+}
+
+/** What is gone. */
+export interface Trimmed {
+  readonly entries: number;
+  readonly trimmedTo: number;
+}
+
+/**
+ * Removes the oldest entries of a log, first from the record, then from the log: a device that comes in between is told of
+ * a loss that is still to come, never the other way round. Gateways are told last. May be repeated. Undefined when the log was
+ * recreated meanwhile, or trimmed by another.
+ */
+export async function trim({ link, store, admin }: TrimParts, asked: Trim): Promise<Trimmed | undefined> {
+  const { eid, upTo, epoch, trimmedBefore, also } = asked;
+  const trimmedTo = await store.change(eid, (record) => {
+    if (record.epoch !== epoch) return undefined;
+    if (trimmedBefore !== undefined && record.trimmedTo !== trimmedBefore) return undefined;
+    record.trimmedTo = Math.max(record.trimmedTo, upTo);
+    also?.(record);
+    return record.trimmedTo;
+  });
+  if (trimmedTo === undefined) return undefined;
+  const entries = trimmedTo > 0 ? await admin.purge(eid, trimmedTo) : 0;
+  const told = create(LogTrimmedSchema, { trimmedTo: BigInt(trimmedTo) });
+  link.nc.publish(SUBJECTS.trimmed(eid), toBinary(LogTrimmedSchema, told));
+  return { entries, trimmedTo };
+}
