@@ -88,12 +88,19 @@ test("while NATS is away an append fails by its deadline, and what waits behind 
   await publisher.close();
 });
 
-test("a stream that does not exist is no confirmation", async () => {
-  const publisher = new Publisher(link, { deadlineMs: 300 });
+test("a stream that does not exist is no confirmation; each attempt is told, the result says what the last one met", async () => {
+  const attempts: string[] = [];
+  const publisher = new Publisher(link, { deadlineMs: 300, onFailedAttempt: (reason) => void attempts.push(reason) });
   const failed = new Promise((resolve) => {
     publisher.append({ subject: "bimip.log.9.x", payload, entryId: "e", lane: "l" }, resolve);
   });
-  await expect(failed).resolves.toMatchObject({ ok: false });
+  await expect(failed).resolves.toEqual({
+    ok: false,
+    retryable: true,
+    reason: "not stored within the deadline: no stream answered (503)",
+  });
+  expect(attempts.length).toBeGreaterThan(1);
+  expect(new Set(attempts)).toEqual(new Set(["no stream answered (503)"]));
   await publisher.close();
 });
 

@@ -11,9 +11,11 @@ import { eventually } from "../kit/eventually.js";
 import { startTestNats } from "../kit/nats.js";
 import { SECRET, startSystem, type System } from "../kit/system.js";
 
+const BIMIP_WEBPUSH_HOSTS = "push.example.com, *.push.example.net";
+
 let system: System;
 beforeAll(async () => {
-  system = await startSystem({ gateways: 1, env: { BIMIP_WEBPUSH_HOSTS: "push.example.com, *.push.example.net" } });
+  system = await startSystem({ gateways: 1, env: { BIMIP_WEBPUSH_HOSTS } });
 });
 afterAll(() => system.stop());
 
@@ -200,12 +202,15 @@ test("storage away: 503 with the id, and the session lives on", async () => {
   const link = await connectNats({ servers: nats.url, name: "test" });
   await ensureTopology(link.nc, { partitions: 1, replicas: 1, dedupeWindowS: 120, logMaxAgeS: 0 });
   const abort = new AbortController();
-  const gateway = await createGateway(readConfig({ NATS_URL: nats.url, BIMIP_JWT_SECRET: SECRET, BIMIP_PORT: "0" }), {
-    logger: createLogger("gateway", "silent"),
-    metrics: createMetrics("gateway"),
-    health: createHealth(),
-    signal: abort.signal,
-  });
+  const gateway = await createGateway(
+    readConfig({ NATS_URL: nats.url, BIMIP_JWT_SECRET: SECRET, BIMIP_PORT: "0", BIMIP_WEBPUSH_HOSTS }),
+    {
+      logger: createLogger("gateway", "silent"),
+      metrics: createMetrics("gateway"),
+      health: createHealth(),
+      signal: abort.signal,
+    },
+  );
   try {
     const token = await issueToken({ secret: SECRET, eid: "alone@x", device: "phone" });
     const device = await Device.open(`ws://127.0.0.1:${gateway.port}/v1/ws`, { token, settle: false });

@@ -23,7 +23,8 @@ const names = (from: number, to: number): string[] => Array.from({ length: to - 
 async function stored(to: string, count: number): Promise<bigint[]> {
   const sender = await system.device(`from-${to}`, "phone");
   const indexes: bigint[] = [];
-  for (let n = 0; n < count; n++) indexes.push((await sender.messageSent({ id: `m${n}`, to: { eid: to } })).monotonicId);
+  for (let n = 0; n < count; n++)
+    indexes.push((await sender.messageSent({ id: `m${n}`, to: { eid: to } })).monotonicId);
   return indexes;
 }
 

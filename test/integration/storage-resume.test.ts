@@ -78,8 +78,21 @@ test("the first device ever starts at the beginning, a further one at the head, 
   const later = await kit.message("alice", "bob", "alice", "m4");
   expect(await resume("alice", "tablet")).toMatchObject({ after: last, head: later });
   expect(await resume("alice", "tablet", -1)).toMatchObject({ after: 0, head: later });
-  expect(await resume("alice", "laptop", -1)).toMatchObject({ after: 0 });
-  expect(await resume("alice", "laptop")).toMatchObject({ after: 0 });
+});
+
+test("where a device begins is its cursor until it acknowledges: what it asks for moves that back, never forwards", async () => {
+  const [first, second, last] = await three("begin");
+  const { epoch } = await resume("begin", "phone");
+  expect(await resume("begin", "phone", second)).toMatchObject({ after: second });
+  expect(await resume("begin", "phone")).toMatchObject({ after: 0 });
+  expect(await resume("begin", "tablet")).toMatchObject({ after: last });
+  expect(await resume("begin", "tablet", second)).toMatchObject({ after: second });
+  expect(await resume("begin", "tablet")).toMatchObject({ after: second });
+  expect(await resume("begin", "laptop", -1)).toMatchObject({ after: 0 });
+  expect(await resume("begin", "laptop")).toMatchObject({ after: 0 });
+  await progress("begin", "laptop", { cursor: first, epoch });
+  expect(await resume("begin", "laptop", -1)).toMatchObject({ after: 0 });
+  expect(await resume("begin", "laptop")).toMatchObject({ after: first });
 });
 
 test("of devices that come for the first time at once, over two replicas, one is the first", async () => {

@@ -11,7 +11,7 @@ const PARTITIONS = 4;
 export const PUSH_ENV = {
   BIMIP_PUSH_WEBHOOK_SECRET: "the webhook's secret of the tests, 32 bytes",
   BIMIP_PUSH_AFTER_MS: "800",
-  BIMIP_PUSH_TIMEOUT_MS: "400",
+  BIMIP_PUSH_TIMEOUT_MS: "3000",
   BIMIP_PUSH_RETRY_MS: "50",
   BIMIP_PUSH_MAX_TRIES: "4",
 };
@@ -28,6 +28,7 @@ export interface PushSystem {
   router(env: Record<string, string>): Promise<PushRouter>;
   /** Resolves when no entry waits for its mark and no mark for a look: nothing more will be pushed. */
   quiet(withinMs?: number): Promise<void>;
+  stopRouters(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -36,6 +37,9 @@ export async function startPushSystem(): Promise<PushSystem> {
   const link = await connectNats({ servers: system.nats.url, name: "push-test" });
   const jsm = await jetstreamManager(link.nc);
   const routers = new Set<PushRouter>();
+  const stopRouters = async (): Promise<void> => {
+    for (const router of routers) await router.stop();
+  };
   const open = async (): Promise<number> => {
     const consumers = [
       ...Array.from({ length: PARTITIONS }, (_, partition) => [logStream(partition), CONSUMERS.pushOnLog] as const),
@@ -82,8 +86,9 @@ export async function startPushSystem(): Promise<PushSystem> {
         withinMs,
       );
     },
+    stopRouters,
     async stop() {
-      for (const router of [...routers]) await router.stop();
+      await stopRouters();
       await link.nc.close();
       await system.stop();
     },

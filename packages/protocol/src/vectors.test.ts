@@ -1,4 +1,4 @@
-import { type DescMessage, fromJson, toBinary, toJson } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, fromJson, toBinary, toJson } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { loadRoot, makeVectors, protobufjsToJson } from "../vectors/generate.mjs";
 import vectors from "../vectors/stanzas.json" with { type: "json" };
@@ -58,7 +58,7 @@ describe("golden vectors", () => {
   it.each(serverMessages)("both ways: $type", ({ type, hex, goHex, value }) => {
     const schema = serverSchema(type);
     for (const bytes of [bytesOf(hex), bytesOf(goHex)]) {
-      expect(toJson(schema, decodeMessage(schema, bytes))).toEqual(value);
+      expect(toJson(schema, fromBinary(schema, bytes))).toEqual(value); // as the services read it
     }
     const bytes = toBinary(schema, fromJson(schema, value as never));
     expect(protobufjsToJson(root, type, bytes)).toEqual(value);

@@ -89,7 +89,7 @@ export const settings = {
     max: 86_400,
     unit: "seconds",
     default: 120,
-    doc: "How long a resend of the same stanza id is recognised. Costs NATS about 160 bytes of memory for each id in it.",
+    doc: "How long NATS itself recognises a resend of the same stanza id; later ones are found by their timestamp. Costs NATS about 160 bytes of memory for each id in it.",
   }),
   BIMIP_LOG_MAX_AGE_S: whole({
     min: 0,

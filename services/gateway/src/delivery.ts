@@ -87,6 +87,7 @@ export class Delivery {
   #loop: symbol | undefined;
   #ahead: LiveEntry[] = [];
   #liveHead = 0;
+  #announced = false;
   #pageEntries = PAGE_ENTRIES;
   #epoch = 0;
   /** The replay under way: reaching the head that the log had at its begin is still to be announced. */
@@ -99,6 +100,11 @@ export class Delivery {
   /** Everything up to here was handed over, or is not for this device. */
   get position(): number {
     return this.#position;
+  }
+
+  /** The device was told once at least where its log stands: RESUME's answer went out. */
+  get announced(): boolean {
+    return this.#announced;
   }
 
   /** Hands over what lies behind `start.after`, announces the head by RESUME, goes live. */
@@ -282,6 +288,7 @@ export class Delivery {
 
   #announce({ id, firstId, details }: Start): void {
     this.#replay = undefined;
+    this.#announced = true;
     this.#signalResume({ id, position: this.#position, firstId, details });
   }
 

@@ -30,6 +30,15 @@ export function createGatewayMetrics(metrics: Metrics) {
       help: "Switches from live to reading the log, by reason.",
       labelNames: ["reason"],
     }),
+    receipts: metrics.counter({
+      name: "bimip_gateway_receipts_total",
+      help: "Receipts stored in authors' logs, by status.",
+      labelNames: ["status"],
+    }),
+    lateRepeats: metrics.counter({
+      name: "bimip_gateway_late_repeats_total",
+      help: "Repeats recognised after JetStream's dedupe window.",
+    }),
     behind: metrics.counter({
       name: "bimip_gateway_behind_total",
       help: "Sessions that the position check found behind their log.",

@@ -55,8 +55,12 @@ export class Progress {
     this.#o = options;
   }
 
-  /** A device got further, or was seen. */
-  device(owner: ProgressOwner, reached: Reached): void {
+  /**
+   * A device got further, or was seen.
+   *
+   * @param last the session ended: the device may be at another gateway at once, so this is stored at once
+   */
+  device(owner: ProgressOwner, reached: Reached, last = false): void {
     const { eid, device, logEpoch } = owner;
     addDevice(this.#gathered, {
       eid,
@@ -67,7 +71,8 @@ export class Progress {
       handed: reached.handed ?? 0,
       lastSeenMs: Date.now(),
     });
-    this.#arm(this.#o.flushMs);
+    if (last) this.#arm(0);
+    else this.#arm(this.#o.flushMs);
   }
 
   /** A receipt for the message `index` of this user's log was stored in its author's log. */
@@ -104,7 +109,8 @@ export class Progress {
   }
 
   #arm(ms: number): void {
-    if (this.#timer !== undefined || this.#flushing !== undefined) return;
+    if (this.#flushing !== undefined || (this.#timer !== undefined && ms > 0)) return;
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       void this.flush();

@@ -212,7 +212,8 @@ export class Session {
   end(): void {
     this.#closed = true;
     clearTimeout(this.#expiry);
-    if (this.#logEpoch > 0) this.#gateway.progress.device(this, { handed: this.handed });
+    // Seen only once it was told what may be gone: an expired log is known by how long a device was away.
+    if (this.delivery.announced) this.#gateway.progress.device(this, { handed: this.handed }, true);
     this.delivery.close();
     this.#gateway.users.remove(this);
     this.#gateway.track(this.#registration.end());

@@ -8,7 +8,7 @@ type HistoryAnswer = MessageInitShape<typeof HistoryResponseSchema>;
 
 const DEFAULT_LIMIT = 50;
 /** Items of a page end after so many bytes, with one at least; with their receipts they stay below 512 KiB. */
-const ITEM_BYTES = 384 * 1024;
+const ITEM_BYTES = 128 * 1024;
 /** Entries looked at for one page; then it ends, with fewer items or none, and says where to go on. */
 const SCAN_ENTRIES = 4_000;
 

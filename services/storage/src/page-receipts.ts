@@ -6,7 +6,7 @@ import { pagesAfter } from "./log-walk.js";
 /** Receipts mostly follow their messages soon: behind a page so many entries are looked at for them. */
 const SCAN_ENTRIES = 2_000;
 /** All receipts of one page; what is beyond is in the log all the same. */
-const RECEIPT_BYTES = 128 * 1024;
+const RECEIPT_BYTES = 64 * 1024;
 
 const RECEIPTS: readonly number[] = [
   SignalStatus.DELIVERED,

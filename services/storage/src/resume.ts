@@ -45,7 +45,9 @@ export async function resume(parts: ResumeParts, request: ResumeRequest): Promis
   const { record, firstId, logHead } = await look(parts, eid);
   const known = record.devices.get(device);
   const state =
-    known ?? (await parts.store.change(eid, (latest) => ({ ...register(latest, device, after, nowMs, logHead) })));
+    known !== undefined && !asksForEarlier(known, after)
+      ? known
+      : await parts.store.change(eid, (latest) => ({ ...begin(latest, device, after, nowMs, logHead) }));
   const head = Math.max(logHead, highestKnown(record));
   const recreated = known !== undefined && known.epoch !== record.epoch;
   const answer = { firstId: BigInt(firstId), head: BigInt(head), epoch: BigInt(record.epoch) };
@@ -91,13 +93,19 @@ async function look({ store, reader, epochs }: ResumeParts, eid: string): Promis
   throw new Error("the log is being recreated");
 }
 
-/** A user's first device ever starts at the beginning, a further one at the head, unless it asks for something else. */
-function register(record: UserRecord, device: string, after: number, nowMs: number, logHead: number): DeviceState {
-  const head = Math.max(logHead, record.trimmedTo);
-  const unasked = record.devices.size === 0 ? 0 : head;
-  const asked = after === EVERYTHING ? 0 : after;
-  const cursor = after === STORED_CURSOR || after > head ? unasked : asked;
-  return registerDevice(record, device, cursor, nowMs);
+/**
+ * A user's first device ever begins at the log's beginning, a further one at the head, or earlier if it asks for that before
+ * it acknowledged anything. What it asks for never moves a cursor forwards: only acknowledgements do.
+ */
+function begin(record: UserRecord, device: string, after: number, nowMs: number, logHead: number): DeviceState {
+  const cursor = record.devices.size === 0 ? 0 : Math.max(logHead, record.trimmedTo);
+  const state = registerDevice(record, device, cursor, nowMs);
+  if (asksForEarlier(state, after)) state.cursor = Math.max(after, 0);
+  return state;
+}
+
+function asksForEarlier({ acknowledged, cursor }: DeviceState, after: number): boolean {
+  return after !== STORED_CURSOR && !acknowledged && after < cursor && cursor > 0;
 }
 
 function positionOf(after: number, state: DeviceState): number {

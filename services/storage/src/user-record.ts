@@ -1,7 +1,9 @@
 /** What is known of one device of a user. Indexes belong to the log of `epoch`. */
 export interface DeviceState {
-  /** Acknowledged up to here. */
+  /** Acknowledged up to here; until the first acknowledgement, where the device began. */
   cursor: number;
+  /** Whether the device ever acknowledged anything. */
+  acknowledged: boolean;
   /** Handed over up to here. */
   handed: number;
   /** The log that the indexes belong to; not the record's: the log was recreated, and this device has yet to get on in it. */
@@ -67,7 +69,15 @@ export function registerDevice(record: UserRecord, device: string, cursor: numbe
   let state = record.devices.get(device);
   if (state === undefined) {
     const { epoch } = record;
-    state = { cursor, handed: 0, epoch, firstSeenMs: nowMs, lastSeenMs: nowMs, subscription: "" };
+    state = {
+      cursor,
+      acknowledged: false,
+      handed: 0,
+      epoch,
+      firstSeenMs: nowMs,
+      lastSeenMs: nowMs,
+      subscription: "",
+    };
     record.devices.set(device, state);
   }
   return state;
@@ -89,7 +99,10 @@ export function mergeDevice(record: UserRecord, reached: DeviceReached): void {
   state.cursor = Math.max(state.cursor, cursor);
   state.handed = Math.max(state.handed, handed);
   state.lastSeenMs = Math.max(state.lastSeenMs, lastSeenMs);
-  if (cursor > 0) state.epoch = record.epoch;
+  if (cursor > 0) {
+    state.epoch = record.epoch;
+    state.acknowledged = true;
+  }
   record.acked = Math.max(record.acked, cursor);
   record.read = Math.max(record.read, read);
 }

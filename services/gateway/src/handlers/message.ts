@@ -129,6 +129,7 @@ async function lookUp(gateway: Gateway, session: Session, outgoing: Undecided): 
     find(outgoing.to, entryIdOf(session, outgoing)),
     leavesCopy(session, outgoing) ? find(session.eid, copyIdOf(session, outgoing)) : undefined,
   ]);
+  if (index !== undefined) gateway.metrics.lateRepeats.inc();
   return { index: index ?? 0, copyIndex: copyIndex ?? 0 };
 }
 
@@ -150,7 +151,7 @@ function tryAgain(id: string): BimipError {
 
 /** Appends what is not `stored` yet, then answers. */
 function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undecided, stored: Stored): void {
-  const { frame, id, to, startedMs } = outgoing;
+  const { frame, id, to } = outgoing;
   if (flow.refusal !== undefined) {
     session.unconfirmed--;
     return session.fail(forStanza(flow.refusal, id));
@@ -159,25 +160,19 @@ function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undeci
   const needsEntry = index === 0;
   const needsCopy = copyIndex === 0 && leavesCopy(session, outgoing);
   let missing = Number(needsEntry) + Number(needsCopy);
+  if (missing === 0) return answerSent(gateway, session, outgoing, index, copyIndex);
   let failure: (AppendResult & { ok: false }) | undefined;
-  const answer = (): void => {
-    session.unconfirmed--;
-    if (failure === undefined) {
-      gateway.metrics.sentSeconds.observe((performance.now() - startedMs) / 1_000);
-      const logId = to === session.eid ? index : copyIndex;
-      return session.send(encodeSent({ id, toEid: to, monotonicId: index, logId, timestampMs: Date.now() }));
-    }
-    gateway.logger.warn({ reason: failure.reason, stanza: id }, "message not confirmed");
-    if (!failure.retryable) return session.fail(new BimipError(ErrorCode.INTERNAL, "cannot be stored", { id }));
-    refuseForAWhile(session, to);
-    session.fail(tryAgain(id));
-  };
-  if (missing === 0) return answer();
   const settle = (result: AppendResult, isCopy: boolean): void => {
     if (!result.ok) failure = result;
     else if (isCopy) copyIndex = result.sequence;
     else index = result.sequence;
-    if (--missing === 0) answer();
+    if (--missing > 0) return;
+    if (failure === undefined) return answerSent(gateway, session, outgoing, index, copyIndex);
+    session.unconfirmed--;
+    gateway.logger.warn({ reason: failure.reason, stanza: id }, "message not confirmed");
+    if (!failure.retryable) return session.fail(new BimipError(ErrorCode.INTERNAL, "cannot be stored", { id }));
+    refuseForAWhile(session, to);
+    session.fail(tryAgain(id));
   };
   const payload = toStored(frame, { from: session.identity, timestampMs: Date.now() });
   if (needsEntry) {
@@ -192,6 +187,14 @@ function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undeci
       (result) => settle(result, true),
     );
   }
+}
+
+function answerSent(gateway: Gateway, session: Session, outgoing: Undecided, index: number, copyIndex: number): void {
+  const { id, to, startedMs } = outgoing;
+  session.unconfirmed--;
+  gateway.metrics.sentSeconds.observe((performance.now() - startedMs) / 1_000);
+  const logId = to === session.eid ? index : copyIndex;
+  session.send(encodeSent({ id, toEid: to, monotonicId: index, logId, timestampMs: Date.now() }));
 }
 
 function leavesCopy(session: Session, { to }: Undecided): boolean {

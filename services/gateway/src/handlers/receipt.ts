@@ -113,7 +113,10 @@ function append(
     },
     (result) => {
       line.underWay--;
-      if (result.ok) return gateway.progress.receiptGiven(session, status, Number(monotonicId));
+      if (result.ok) {
+        if (!result.duplicate) gateway.metrics.receipts.inc({ status });
+        return gateway.progress.receiptGiven(session, status, Number(monotonicId));
+      }
       gateway.logger.warn({ reason: result.reason, stanza: id }, "receipt not confirmed");
       const code = result.retryable ? ErrorCode.TRY_AGAIN : ErrorCode.INTERNAL;
       session.fail(forStanza(new BimipError(code, result.retryable ? NOT_STORED : "cannot be stored"), id));

@@ -16,6 +16,8 @@ import { CONSUMERS, STREAMS } from "@bimip/nats";
 export const PIN_GROUP = "router";
 /** A pull waits for so long at the server; a new one keeps the pin. */
 const PULL_MS = 5_000;
+/** A mark that is worked on shows a sign of life within so long, or is delivered again. */
+export const MARK_ACK_WAIT_MS = 6_000;
 /** A router that is configured without push for so long does not push what was stored meanwhile. */
 const FORGOTTEN_AFTER_MS = 7 * 24 * 3_600_000;
 
@@ -32,28 +34,28 @@ export const logConsumerConfig: ConsumerConfig = {
   description: "offline push: who has something new?",
   deliver_policy: DeliverPolicy.New,
   headers_only: true,
-  ack_wait: nanos(30_000),
+  ack_wait: nanos(10_000),
   max_ack_pending: 100_000,
 };
 
 /**
  * The marks. Two replicas that look at one user at the same time would push twice, and a new mark is delivered while an
- * older one is still worked on. So NATS gives all marks to one replica; when that one does not ask for `pinMs`, to another.
+ * older one is still worked on. So NATS gives all marks to one replica; when that one asks for none any more, to another.
  *
- * @param attemptMs longest time between two signs of life of a replica that works on a mark
+ * @param timeoutMs how long a provider may take: what the replica began is over when another takes its place
  */
-export function markConsumerConfig(attemptMs: number): ConsumerConfig {
+export function markConsumerConfig(timeoutMs: number): ConsumerConfig {
   return {
     ...common,
     durable_name: CONSUMERS.pushMarks,
     description: "offline push: users to look at",
     deliver_policy: DeliverPolicy.All,
-    ack_wait: nanos(15_000 + attemptMs),
+    ack_wait: nanos(MARK_ACK_WAIT_MS),
     // Marks put back for later count too: one per user who is online and has not acknowledged yet.
     max_ack_pending: -1,
     priority_policy: "pinned_client",
     priority_groups: [PIN_GROUP],
-    priority_timeout: nanos(10_000 + 4 * attemptMs),
+    priority_timeout: nanos(10_000 + 4 * timeoutMs),
   };
 }
 

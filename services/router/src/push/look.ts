@@ -61,10 +61,10 @@ export class Look {
 
   /**
    * @param retry the push that failed before, if any
-   * @param beforeTry called before each try: a sign of life; false ends the turn
+   * @param isStopping asked before each try
    * @throws Error when another service does not answer: nothing was decided, look again
    */
-  async at(eid: string, retry: Retry | undefined, beforeTry: () => boolean): Promise<Verdict> {
+  async at(eid: string, retry: Retry | undefined, isStopping: () => boolean): Promise<Verdict> {
     const endMs = performance.now() + TURN_MS;
     // The head first: what is stored later has a mark of its own.
     const head = await this.#reader.head(eid);
@@ -79,7 +79,7 @@ export class Look {
     for (const { index, bytes } of entries) {
       const candidate = candidateFrom(eid, index, bytes);
       if (candidate === undefined) continue;
-      if (performance.now() > endMs || !beforeTry()) return { kind: "again", inMs: 0, retry };
+      if (performance.now() > endMs || isStopping()) return { kind: "again", inMs: 0, retry };
       const verdict = await this.#push(eid, candidate, retry?.index === index ? retry : undefined);
       if (verdict.kind !== "done") return verdict;
     }

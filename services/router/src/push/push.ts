@@ -3,6 +3,7 @@ import { BUCKETS, CONSUMERS, createLogReader, type Link, openBucket, STREAMS } f
 import type { Logger, Metrics } from "@bimip/runtime";
 import { consume, markConsumerConfig, unpin } from "./consumers.js";
 import { Look } from "./look.js";
+import { Marks } from "./marks.js";
 import { createPushMetrics } from "./metrics.js";
 import type { PushConfig } from "./push-config.js";
 import { UserStates } from "./user-state.js";
@@ -34,8 +35,9 @@ export async function startPush(options: {
   const users = new UserStates(nc, await openBucket(nc, BUCKETS.sessions));
   const reader = await createLogReader(link, partitions);
   const look = new Look({ config, users, reader, js, metrics, logger });
-  const worker = new Worker({ look, users, js, afterMs: config.afterMs, logger });
-  const marks = await consume({
+  const marks = new Marks(js, jsm);
+  const worker = new Worker({ look, users, marks, afterMs: config.afterMs, logger });
+  const consuming = await consume({
     js,
     jsm,
     stream: STREAMS.push,
@@ -45,7 +47,7 @@ export async function startPush(options: {
     onError: (error) => logger.warn({ err: error }, "mark not taken"),
     onUnpinned: () => worker.forget(),
   });
-  const watch = await startWatch({ js, jsm, partitions, logger });
+  const watch = await startWatch({ js, jsm, marks, partitions, logger });
 
   const countMarks = async (): Promise<void> => {
     try {
@@ -66,9 +68,9 @@ export async function startPush(options: {
       clearInterval(gauge);
       await watch.stop();
       worker.halt();
-      await marks.stop();
+      await consuming.stop();
       await worker.idle();
-      if (marks.pinned) {
+      if (consuming.pinned) {
         await unpin(jsm).catch((error: unknown) => logger.warn({ err: error }, "the next replica waits for the pin"));
       }
     },

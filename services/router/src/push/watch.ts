@@ -1,13 +1,13 @@
 import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
-import { logStream, SUBJECTS } from "@bimip/nats";
+import { logStream } from "@bimip/nats";
 import { tokenToName } from "@bimip/protocol";
 import type { Logger } from "@bimip/runtime";
 import { Coalescer } from "./coalescer.js";
 import { consume, logConsumerConfig } from "./consumers.js";
+import type { Marks } from "./marks.js";
 
 /** A user gets a mark at once, then at most one in so long. */
 const MARK_EVERY_MS = 200;
-const MARK_TIMEOUT_MS = 5_000;
 /** Entries whose mark was not stored are delivered again after so long. */
 const REDELIVER_MS = 1_000;
 const MAX_MESSAGES = 1_000;
@@ -19,13 +19,14 @@ const MAX_MESSAGES = 1_000;
 export async function startWatch(options: {
   js: JetStreamClient;
   jsm: JetStreamManager;
+  marks: Marks;
   partitions: number;
   logger: Logger;
 }): Promise<{ stop(): Promise<void> }> {
-  const { js, jsm, partitions, logger } = options;
-  const marks = new Coalescer<JsMsg>(MARK_EVERY_MS, async (eid, entries) => {
+  const { js, jsm, marks, partitions, logger } = options;
+  const waiting = new Coalescer<JsMsg>(MARK_EVERY_MS, async (eid, entries) => {
     try {
-      await js.publish(SUBJECTS.pushMark(eid), "", { timeout: MARK_TIMEOUT_MS });
+      await marks.touch(eid);
       for (const entry of entries) entry.ack();
     } catch (error) {
       logger.warn({ err: error }, "mark not stored, trying again");
@@ -40,7 +41,7 @@ export async function startWatch(options: {
         stream: logStream(partition),
         config: logConsumerConfig,
         maxMessages: MAX_MESSAGES,
-        take: (entry) => marks.add(eidOf(entry.subject), entry),
+        take: (entry) => waiting.add(eidOf(entry.subject), entry),
         onError: (error) => logger.warn({ err: error, partition }, "new log entries not seen"),
       }),
     ),
@@ -48,7 +49,7 @@ export async function startWatch(options: {
   return {
     async stop() {
       await Promise.all(consumers.map((consumer) => consumer.stop()));
-      await marks.end();
+      await waiting.end();
     },
   };
 }

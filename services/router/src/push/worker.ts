@@ -1,14 +1,14 @@
-import type { JetStreamClient, JsMsg } from "@nats-io/jetstream";
-import { SUBJECTS } from "@bimip/nats";
+import type { JsMsg } from "@nats-io/jetstream";
 import type { Logger } from "@bimip/runtime";
+import { MARK_ACK_WAIT_MS } from "./consumers.js";
 import type { Look } from "./look.js";
-import { decodeMark, encodeMark, isSame, later, type Retry } from "./mark.js";
+import { decodeMark, isSame, later, type Retry } from "./mark.js";
+import type { Marks } from "./marks.js";
 import type { UserStates } from "./user-state.js";
 import { eidOf } from "./watch.js";
 
 /** Users worked on at once: one whose provider hangs does not hold up the others. */
 const MAX_USERS_AT_ONCE = 32;
-const MARK_TIMEOUT_MS = 5_000;
 /** After a look that failed because another service did not answer; doubled each time, up to the longest. */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
@@ -32,19 +32,25 @@ interface UserTurn {
 export class Worker {
   readonly #look: Look;
   readonly #users: UserStates;
-  readonly #js: JetStreamClient;
+  readonly #marks: Marks;
   readonly #afterMs: number;
   readonly #logger: Logger;
   readonly #turns = new Map<string, UserTurn>();
   readonly #running = new Set<Promise<void>>();
+  /** Marks being worked on. */
+  readonly #inHand = new Set<JsMsg>();
+  readonly #signsOfLife: NodeJS.Timeout;
   #stopping = false;
 
-  constructor(parts: { look: Look; users: UserStates; js: JetStreamClient; afterMs: number; logger: Logger }) {
+  constructor(parts: { look: Look; users: UserStates; marks: Marks; afterMs: number; logger: Logger }) {
     this.#look = parts.look;
     this.#users = parts.users;
-    this.#js = parts.js;
+    this.#marks = parts.marks;
     this.#afterMs = parts.afterMs;
     this.#logger = parts.logger;
+    this.#signsOfLife = setInterval(() => {
+      for (const mark of this.#inHand) mark.working();
+    }, MARK_ACK_WAIT_MS / 3);
   }
 
   /** Resolves when the mark was taken up: waits while all places are taken. */
@@ -74,14 +80,16 @@ export class Worker {
     this.#stopping = true;
   }
 
-  /** Resolves when no user is worked on any more. */
+  /** Resolves when no user is worked on any more; after that the worker is of no use. */
   async idle(): Promise<void> {
     await Promise.all(this.#running);
+    clearInterval(this.#signsOfLife);
   }
 
   async #run(eid: string, turn: UserTurn, first: JsMsg): Promise<void> {
     for (let mark: JsMsg | undefined = first; mark !== undefined; mark = turn.next) {
       turn.next = undefined;
+      this.#inHand.add(mark);
       try {
         await this.#handle(eid, turn, mark);
         turn.failures = 0;
@@ -89,6 +97,8 @@ export class Worker {
         const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** turn.failures++);
         this.#logger.warn({ err: error, pauseMs: pause }, "user not looked at, trying again");
         mark.nak(pause);
+      } finally {
+        this.#inHand.delete(mark);
       }
     }
     turn.working = false;
@@ -105,11 +115,7 @@ export class Worker {
       return;
     }
     turn.lookAtMs = undefined;
-    const beforeTry = (): boolean => {
-      mark.working();
-      return !this.#stopping;
-    };
-    const verdict = await this.#look.at(eid, turn.retry, beforeTry);
+    const verdict = await this.#look.at(eid, turn.retry, () => this.#stopping);
     if (verdict.kind === "done") {
       turn.retry = undefined;
       mark.ack();
@@ -135,7 +141,7 @@ export class Worker {
   /** A mark that does not say yet what is to be tried again is replaced by one that does, which then comes by itself. */
   async #putBack(eid: string, mark: JsMsg, retry: Retry | undefined, delayMs: number): Promise<void> {
     if (isSame(decodeMark(mark.string()), retry)) return mark.nak(delayMs);
-    await this.#js.publish(SUBJECTS.pushMark(eid), encodeMark(retry), { timeout: MARK_TIMEOUT_MS });
+    await this.#marks.write(eid, retry);
     mark.ack();
   }
 }
