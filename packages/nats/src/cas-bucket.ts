@@ -63,7 +63,8 @@ export class CasBucket {
   }
 }
 
-function isConflict(error: unknown): boolean {
+/** Somebody else wrote in between: the write named a sequence that is not the last one any more. */
+export function isConflict(error: unknown): boolean {
   return (
     error instanceof JetStreamApiError &&
     (error.code === JetStreamApiCodes.StreamWrongLastSequence ||

@@ -1,4 +1,4 @@
-export { CasBucket, type CasValue, NO_REVISION } from "./cas-bucket.js";
+export { CasBucket, type CasValue, isConflict, NO_REVISION } from "./cas-bucket.js";
 export { connectNats, type Link, type NatsConnection } from "./connect.js";
 export { entryId } from "./entry-id.js";
 export { LogAdmin, type LogCount } from "./log-admin.js";

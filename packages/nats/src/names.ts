@@ -220,7 +220,13 @@ export const CATALOGUE: readonly { kind: string; name: string; writes: string; r
     reads: "gateway",
     carries: "a partition has a new leader",
   },
-  { kind: "subject", name: "bimip.push.<eid>", writes: "router", reads: "BIMIP_PUSH", carries: "a mark, no payload" },
+  {
+    kind: "subject",
+    name: "bimip.push.<eid>",
+    writes: "router",
+    reads: "BIMIP_PUSH",
+    carries: "a mark; what of it is to be tried again",
+  },
   {
     kind: "subject",
     name: "bimip.dead.<eid>",

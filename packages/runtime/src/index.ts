@@ -1,4 +1,5 @@
 export { type AdminAnswer, type AdminServer, answerAdmin, startAdminServer } from "./admin-server.js";
+export { isAllowedEndpoint } from "./allowed-endpoint.js";
 export { ConfigError, type Environment, loadConfig } from "./config.js";
 export { createHealth, type Health, type HealthPart, type Readiness } from "./health.js";
 export { createLogger, type Logger } from "./logger.js";

@@ -1,4 +1,5 @@
 import { BimipError, ErrorCode } from "@bimip/protocol";
+import { isAllowedEndpoint } from "@bimip/runtime";
 
 const MAX_BYTES = 4_096;
 /** An uncompressed point on P-256, and the authentication secret: RFC 8291, 3.1 and 3.2. */
@@ -7,10 +8,9 @@ const BASE64URL = /^[A-Za-z0-9_-]+={0,2}$/;
 
 /**
  * Reads a browser's PushSubscription (`data` of Query PUSH_SUBSCRIBE, JSON) and returns just what sending needs of it, as JSON.
- * Throws a BimipError 422 naming the field: the endpoint must be https at one of the push services, since the router will
- * call it.
+ * Throws a BimipError 422 naming the field.
  *
- * @param hosts `*.` in front: any name under one
+ * @param hosts push services that are allowed, as in BIMIP_WEBPUSH_HOSTS
  */
 export function readPushSubscription(data: Uint8Array, hosts: readonly string[]): string {
   if (data.length > MAX_BYTES) throw wrong("", `has ${data.length} bytes, at most ${MAX_BYTES} are allowed`);
@@ -36,18 +36,8 @@ function asObject(path: string, value: unknown): Readonly<Record<string, unknown
 }
 
 function readEndpoint(value: unknown, hosts: readonly string[]): string {
-  const url = typeof value === "string" && URL.canParse(value) ? new URL(value) : undefined;
-  if (url?.protocol !== "https:") throw wrong("endpoint", "is not an https address");
-  if (url.username !== "" || url.password !== "") throw wrong("endpoint", "holds a user name or password");
-  if (url.port !== "") throw wrong("endpoint", "names a port");
-  if (!hosts.some((host) => isUnder(url.hostname, host))) {
-    throw wrong("endpoint", `${url.hostname} is none of the push services that are allowed here`);
-  }
-  return url.href;
-}
-
-function isUnder(hostname: string, host: string): boolean {
-  return host.startsWith("*.") ? hostname.endsWith(host.slice(1)) : hostname === host;
+  if (typeof value === "string" && isAllowedEndpoint(value, hosts)) return new URL(value).href;
+  throw wrong("endpoint", "is not the https address of a push service that is allowed here");
 }
 
 function readKey(name: keyof typeof KEY_BYTES, value: unknown): string {

@@ -1,5 +1,5 @@
-import { type JetStreamClient, JetStreamApiCodes, JetStreamApiError, type JetStreamManager } from "@nats-io/jetstream";
-import { STREAMS, SUBJECTS } from "@bimip/nats";
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import { isConflict, STREAMS, SUBJECTS } from "@bimip/nats";
 import { encodeMark, type Retry } from "./mark.js";
 
 const TIMEOUT_MS = 5_000;
@@ -38,12 +38,4 @@ export class Marks {
   async write(eid: string, retry: Retry | undefined): Promise<void> {
     await this.#js.publish(SUBJECTS.pushMark(eid), encodeMark(retry), { timeout: TIMEOUT_MS });
   }
-}
-
-function isConflict(error: unknown): boolean {
-  return (
-    error instanceof JetStreamApiError &&
-    (error.code === JetStreamApiCodes.StreamWrongLastSequence ||
-      error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
-  );
 }

@@ -1,5 +1,5 @@
 import webPush from "web-push";
-import { isAllowedEndpoint } from "./allowed-hosts.js";
+import { isAllowedEndpoint } from "@bimip/runtime";
 import { failure, isSuccess, post } from "./post.js";
 import type { Outcome, Push, Target } from "./provider.js";
 import type { WebPushConfig } from "./push-config.js";

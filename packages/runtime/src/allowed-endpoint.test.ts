@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isAllowedEndpoint } from "./allowed-hosts.js";
+import { isAllowedEndpoint } from "./allowed-endpoint.js";
 
 const HOSTS = ["fcm.googleapis.com", "*.push.apple.com", "http://127.0.0.1:1234"];
 

@@ -1,5 +1,5 @@
 /**
- * Whether the router may call this address of a push subscription. Subscriptions come from clients, so only hosts that
+ * Whether the router may call this address of a push subscription; the gateway takes no other. Subscriptions come from clients, so only hosts that
  * the operator listed are called, over https on its own port: anything else would let a client choose whom the router
  * talks to. A literal `http://host:port` in the list allows just that origin.
  *
