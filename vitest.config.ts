@@ -20,6 +20,11 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      // Needs Chromium, so it is not in `npm test`: `npm run test:browser`.
+      {
+        ...common,
+        test: { name: "browser", include: ["test/browser/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
+      },
       {
         ...common,
         test: {

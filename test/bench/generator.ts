@@ -1,6 +1,6 @@
 // The load, as a process of its own: N pairs, each sender keeps W messages unconfirmed. Talks to main.ts over IPC.
-import { encodeStanza, MessageSchema } from "@bimip/protocol";
-import { create } from "@bufbuild/protobuf";
+import { isError, isMessage, isSignal, MarkedMessage, markOf } from "./marked-message.js";
+import { type Percentiles, percentiles } from "./percentiles.js";
 import { LiteSocket } from "./ws-lite.js";
 
 export interface LoadOrder {
@@ -17,12 +17,6 @@ export interface IdleOrder {
   readonly tokens: readonly string[];
 }
 
-export interface Percentiles {
-  readonly p50: number;
-  readonly p95: number;
-  readonly p99: number;
-}
-
 export interface LoadResult {
   readonly stored: number;
   readonly delivered: number;
@@ -35,12 +29,6 @@ export interface LoadResult {
   readonly errors: number;
   readonly generatorCpuMicros: number;
 }
-
-const ROUTE_MESSAGE = 6;
-const ROUTE_SIGNAL = 12;
-const ROUTE_ERROR = 10;
-const ID_MARK = "#";
-const ID_DIGITS = 9;
 
 const tell = (message: object): void => void process.send?.(message);
 
@@ -56,11 +44,10 @@ function fail(error: unknown): void {
 async function idle(order: IdleOrder): Promise<void> {
   const batch = 100;
   for (let at = 0; at < order.tokens.length; at += batch) {
-    // several source addresses: one has some 28,000 ports, less what waits in TIME_WAIT
     await Promise.all(
       order.tokens
         .slice(at, at + batch)
-        .map((token, n) => LiteSocket.open(order.port, token, "", `127.0.0.${2 + (n % 8)}`)),
+        .map((token, n) => LiteSocket.open(order.port, token, { localAddress: `127.0.0.${2 + (n % 8)}` })),
     );
   }
 }
@@ -83,33 +70,20 @@ async function load(order: LoadOrder): Promise<LoadResult> {
       LiteSocket.open(order.port, pair.receiverToken),
     ]);
     sockets.push(sender, receiver);
-    const template = Buffer.from(
-      encodeStanza(
-        "message",
-        create(MessageSchema, {
-          id: ID_MARK + "0".repeat(ID_DIGITS),
-          to: { eid: pair.to },
-          type: "text",
-          payload: { data: { text: "x".repeat(order.payloadBytes) } },
-        }),
-      ),
-    );
-    const idAt = template.indexOf(ID_MARK) + 1;
+    const messages = new MarkedMessage({ to: pair.to, payloadBytes: order.payloadBytes });
     let lastDelivered = -1;
     const send = (): void => {
       if (!sending) return;
       const id = nextId++;
-      template.write(String(id).padStart(ID_DIGITS, "0"), idAt, "latin1");
       sentAt[id] = performance.now();
       unconfirmed++;
       undelivered++;
-      sender.send(template);
+      sender.send(messages.frame(id));
     };
     sender.onFrame = (frame) => {
-      const route = frame[1];
-      if (route === ROUTE_ERROR) counts.errors++;
-      if (route !== ROUTE_SIGNAL) return;
-      const id = readId(frame);
+      if (isError(frame)) counts.errors++;
+      if (!isSignal(frame)) return;
+      const id = markOf(frame);
       if (id < 0) {
         for (let n = 0; n < order.window; n++) send(); // RESUME: the session is live
         return;
@@ -122,8 +96,8 @@ async function load(order: LoadOrder): Promise<LoadResult> {
       send();
     };
     receiver.onFrame = (frame) => {
-      if (frame[1] !== ROUTE_MESSAGE) return;
-      const id = readId(frame);
+      if (!isMessage(frame)) return;
+      const id = markOf(frame);
       if (id === lastDelivered) counts.repeated++;
       else if (id < lastDelivered) counts.reordered++;
       else undelivered--;
@@ -162,17 +136,6 @@ async function load(order: LoadOrder): Promise<LoadResult> {
     errors: counts.errors,
     generatorCpuMicros: used.user + used.system,
   };
-}
-
-function readId(frame: Buffer): number {
-  const at = frame.indexOf(ID_MARK);
-  return at < 0 ? -1 : Number(frame.toString("latin1", at + 1, at + 1 + ID_DIGITS));
-}
-
-function percentiles(values: number[]): Percentiles {
-  const sorted = Float64Array.from(values).sort();
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-  return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
 }
 
 function sleep(ms: number): Promise<void> {

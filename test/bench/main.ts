@@ -9,6 +9,7 @@ import { issueToken } from "@bimip/auth";
 import { type Stack, startStack } from "@bimip/devstack";
 import { measureCeiling } from "./ceiling.js";
 import type { IdleOrder, LoadOrder, LoadResult } from "./generator.js";
+import { median } from "./percentiles.js";
 import { cpuMicros, residentBytes } from "./process-stats.js";
 
 const { values: args } = parseArgs({
@@ -150,11 +151,6 @@ function startGenerator(): ChildProcess {
 
 function token(stack: Stack, eid: string): Promise<string> {
   return issueToken({ secret: stack.secret, eid, device: "bench" });
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
 }
 
 function report(

@@ -15,3 +15,39 @@ export function residentBytes(pid: number): number {
   const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
   return Number(line?.[1] ?? 0) * 1_024;
 }
+
+const SAMPLE_MS = 50;
+
+/** Watches the resident memory of a process. */
+export class MemoryWatch {
+  readonly #pid: number;
+  readonly #timer: NodeJS.Timeout;
+  #startBytes = 0;
+  #maxBytes = 0;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#timer = setInterval(() => this.#look(), SAMPLE_MS);
+    this.restart();
+  }
+
+  /** From here on counts what is grown. */
+  restart(): void {
+    this.#startBytes = residentBytes(this.#pid);
+    this.#maxBytes = this.#startBytes;
+  }
+
+  /** At the last restart, the most since, and now; bytes. */
+  read(): { readonly start: number; readonly max: number; readonly now: number } {
+    this.#look();
+    return { start: this.#startBytes, max: this.#maxBytes, now: residentBytes(this.#pid) };
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    this.#maxBytes = Math.max(this.#maxBytes, residentBytes(this.#pid));
+  }
+}

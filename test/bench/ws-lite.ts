@@ -4,6 +4,17 @@ import { connect, type Socket } from "node:net";
 /** Frames received so far are given in order; the bytes are valid during the call only. */
 export type OnFrame = (frame: Buffer) => void;
 
+export interface LiteOptions {
+  /** Such as `?resume=manual`. */
+  readonly query?: string;
+  /** Several source addresses: one has some 28,000 ports, less what waits in TIME_WAIT. */
+  readonly localAddress?: string;
+  /** Given here it misses nothing; set later it may miss what came with the upgrade. */
+  readonly onFrame?: OnFrame;
+  /** The connection is gone, and not by `close`; what was heard of the reason. */
+  readonly onLost?: (reason: string) => void;
+}
+
 /** A WebSocket client for load: binary frames, no checks, a fraction of a full client's CPU. */
 export class LiteSocket {
   readonly #socket: Socket;
@@ -11,17 +22,28 @@ export class LiteSocket {
   #open = false;
   #batch: Buffer[] = [];
   onFrame: OnFrame = () => undefined;
+  #closed = false;
+  #endReason = "";
 
   private constructor(socket: Socket) {
     this.#socket = socket;
   }
 
-  static async open(port: number, token: string, query = "", localAddress = "127.0.0.1"): Promise<LiteSocket> {
+  static async open(port: number, token: string, options: LiteOptions = {}): Promise<LiteSocket> {
+    const { query = "", localAddress = "127.0.0.1", onFrame, onLost } = options;
     const socket = connect({ host: "127.0.0.1", port, localAddress, noDelay: true });
     const lite = new LiteSocket(socket);
+    if (onFrame) lite.onFrame = onFrame;
     return new Promise((resolve, reject) => {
-      socket.once("error", reject);
-      socket.once("close", () => reject(new Error("closed at the upgrade")));
+      socket.on("error", (error) => {
+        lite.#endReason ||= error.message;
+        reject(error);
+      });
+      socket.once("close", () => {
+        if (lite.#open && !lite.#closed) onLost?.(lite.#endReason || "no close frame");
+        lite.#closed = true;
+        reject(new Error("closed at the upgrade"));
+      });
       socket.on("data", (chunk: Buffer) => lite.#onData(chunk, () => resolve(lite)));
       socket.write(
         `GET /v1/ws${query} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
@@ -44,11 +66,28 @@ export class LiteSocket {
     this.#batch.push(frame);
   }
 
+  /** Stops reading: what comes fills the kernel's buffers, then the server's. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  /** Reads on. */
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** The connection is gone, whoever ended it. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   close(): void {
+    this.#closed = true;
     this.#socket.destroy();
   }
 
   #flush(): void {
+    if (this.#closed) return;
     const batch = this.#batch;
     this.#batch = [];
     this.#socket.write(batch.length === 1 ? (batch[0] as Buffer) : Buffer.concat(batch));
@@ -68,6 +107,7 @@ export class LiteSocket {
     }
     let at = 0;
     while (data.length - at >= 2) {
+      if (this.#closed) return;
       const opcode = (data[at] as number) & 0x0f;
       let length = (data[at + 1] as number) & 0x7f;
       let head = 2;
@@ -83,6 +123,8 @@ export class LiteSocket {
       if (data.length - at < head + length) break;
       const payload = data.subarray(at + head, at + head + length);
       if (opcode === 2) this.onFrame(payload);
+      else if (opcode === 8)
+        this.#endReason = length < 2 ? "no code" : `${payload.readUInt16BE(0)} ${payload.toString("utf8", 2)}`;
       else if (opcode === 9)
         this.#socket.write(Buffer.concat([Buffer.from([0x8a, 0x80 | length, 0, 0, 0, 0]), payload]));
       at += head + length;

@@ -4,7 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { createProgram } from "@bimip/cli";
-import { type BimipClient, type ClientOptions, createClient, fileStore, type HistoryItem, memoryStore } from "@bimip/client";
+import {
+  type BimipClient,
+  type ClientOptions,
+  createClient,
+  fileStore,
+  type HistoryItem,
+  memoryStore,
+} from "@bimip/client";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually } from "../kit/eventually.js";
 import { startSystem, type System } from "../kit/system.js";

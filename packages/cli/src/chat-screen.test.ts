@@ -52,24 +52,26 @@ describe("the terminal view", () => {
     const { input, view, lines, screen } = openTerminal();
     input.write("hello\r");
     await vi.waitFor(() => expect(lines).toEqual(["hello"]));
-    const settleFirst = view.pending("me: hello …");
+    const first = view.pending("me: hello …");
     expect(screen()).toEqual(["me: hello …", ">"]);
-    const settleSecond = view.pending("me: again …");
+    const second = view.pending("me: again …");
     view.print("you: hi");
     expect(screen()).toEqual(["you: hi", "me: hello …", "me: again …", ">"]);
-    settleSecond("me: again ✓");
-    settleFirst("me: hello ✓");
-    expect(screen()).toEqual(["you: hi", "me: again ✓", "me: hello ✓", ">"]);
+    first.update("me: hello ✓");
+    expect(screen()).toEqual(["you: hi", "me: hello ✓", "me: again …", ">"]);
+    second.finish("me: again ✓");
+    first.finish("me: hello ✓✓");
+    expect(screen()).toEqual(["you: hi", "me: again ✓", "me: hello ✓✓", ">"]);
   });
 
   it("keeps what is being typed, and counts the rows of long lines", async () => {
     const { input, view, screen } = openTerminal();
     const long = "x".repeat(50);
-    const settle = view.pending(`me: ${long}`);
+    const line = view.pending(`me: ${long}`);
     input.write("half a thou");
     await vi.waitFor(() => expect(screen().at(-1)).toContain("> half a thou"));
     view.print("you: hi");
-    settle("me: done");
+    line.finish("me: done");
     expect(screen()).toEqual(["you: hi", "me: done", "> half a thou"]);
   });
 
@@ -94,7 +96,9 @@ describe("the plain view", () => {
     });
     input.end("one\r\ntwo");
     await vi.waitFor(() => expect(onEnd).toHaveBeenCalledOnce());
-    view.pending("one …")("one ✓");
+    const line = view.pending("one …");
+    line.update("one .");
+    line.finish("one ✓");
     expect([lines, shown]).toEqual([["one", "two"], ["one ✓"]]);
   });
 });

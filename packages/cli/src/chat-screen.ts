@@ -4,11 +4,20 @@ import { stripVTControlCharacters } from "node:util";
 
 /** The part of chat that shows things. */
 export interface ChatView {
+  /** false: lines cannot change once they are shown. */
+  readonly live: boolean;
   /** A finished line. */
   print(line: string): void;
-  /** A message under way; the answer replaces it by `done`, in whatever order they finish. */
-  pending(line: string): (done: string) => void;
+  /** A message that may still change; they finish in whatever order. */
+  pending(line: string): PendingLine;
   close(): void;
+}
+
+/** A line that may still change. */
+export interface PendingLine {
+  update(line: string): void;
+  /** Shows it for the last time. */
+  finish(line: string): void;
 }
 
 /** What the person does. */
@@ -25,7 +34,8 @@ export function createPlainView(input: Readable, print: (line: string) => void, 
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   lines.on("line", handlers.onLine);
   lines.on("close", handlers.onEnd);
-  return { print, pending: () => print, close: () => lines.close() };
+  const pending = (): PendingLine => ({ update: () => undefined, finish: print });
+  return { live: false, print, pending, close: () => lines.close() };
 }
 
 /**
@@ -40,6 +50,7 @@ const PROMPT = "> ";
 const DEFAULT_COLUMNS = 80;
 
 class TerminalView implements ChatView {
+  readonly live = true;
   readonly #output: Writable & { columns?: number };
   readonly #lines: Interface;
   readonly #pending: { line: string }[] = [];
@@ -66,14 +77,21 @@ class TerminalView implements ChatView {
     this.#redraw(() => this.#output.write(`${line}\n`));
   }
 
-  pending(line: string): (done: string) => void {
+  pending(line: string): PendingLine {
     const entry = { line };
     this.#redraw(() => this.#pending.push(entry));
-    return (done) =>
-      this.#redraw(() => {
-        this.#pending.splice(this.#pending.indexOf(entry), 1);
-        this.#output.write(`${done}\n`);
-      });
+    return {
+      update: (changed) => {
+        this.#redraw(() => {
+          entry.line = changed;
+        });
+      },
+      finish: (done) =>
+        this.#redraw(() => {
+          this.#pending.splice(this.#pending.indexOf(entry), 1);
+          this.#output.write(`${done}\n`);
+        }),
+    };
   }
 
   close(): void {

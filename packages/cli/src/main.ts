@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { CliError } from "./cli-error.js";
+import { CliError, UsageError } from "./cli-error.js";
 import { createOutput } from "./output.js";
 import { createProgram } from "./program.js";
 
@@ -17,6 +17,6 @@ try {
   } else {
     const { message, code } = CliError.from(error);
     createOutput({ json: argv.includes("--json"), stdout, stderr, env }).fail(message, code);
-    process.exitCode = 1;
+    process.exitCode = error instanceof UsageError ? USAGE_EXIT : 1;
   }
 }

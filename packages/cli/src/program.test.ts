@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { createVerifier } from "@bimip/auth";
-import { encodeStanza, PingPongSchema } from "@bimip/protocol";
+import { encodeStanza, PingPongSchema, SignalStatus } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FakeGateway } from "../../client/test-kit/fake-gateway.js";
@@ -40,6 +40,20 @@ async function run(
   };
   await createProgram(context).parseAsync(["node", "bimip", ...args]);
   return { out, err };
+}
+
+/** Runs one that fails with that text. */
+async function runToEnd(args: readonly string[], options: { stdin?: string }, text: string) {
+  let out = "";
+  const stdin = Readable.from([Buffer.from(options.stdin ?? "")]);
+  const context = {
+    env: {},
+    stdin,
+    stdout: { write: (chunk: string) => (out += chunk) },
+    stderr: { write: () => true },
+  };
+  await expect(createProgram(context).parseAsync(["node", "bimip", ...args])).rejects.toThrow(text);
+  return { out };
 }
 
 const as = (eid: string, device: string) => ["--as", eid, "--token", `${eid}/${device}`, "--url", gateway.url];
@@ -119,8 +133,22 @@ describe("send, listen and chat", () => {
       ["message", "hello there", "ann", true],
       ["message", "from a pipe", "ann", true],
     ]);
-    const shown = await run(["listen", ...as("ben", "l"), "--count", "1"]);
+    const shown = await run(["listen", ...as("ben", "l"), "--all", "--count", "1"]);
     expect(shown.out).toMatch(/^\d\d:\d\d ann: hello there\n$/);
+  });
+
+  it("send takes nothing from the log", async () => {
+    gateway.put("hal", "for a device that listens");
+    const before = gateway.resumes.length;
+    await run(["send", ...as("hal", "s"), "--to", "ben", "x"]);
+    expect(gateway.resumes.slice(before)).toEqual(["manual"]);
+  });
+
+  it("listen goes on where it was: what --count left out comes the next time", async () => {
+    for (const text of ["one", "two", "three"]) gateway.put("ida", text);
+    const listen = async (count: number) => (await run(["listen", ...as("ida", "l"), "--count", String(count)])).out;
+    expect(await listen(2)).toMatch(/one\n.*two\n$/);
+    expect(await listen(1)).toMatch(/^\d\d:\d\d \S+ three\n$/);
   });
 
   it("listen --new skips what was stored", async () => {
@@ -140,20 +168,48 @@ describe("send, listen and chat", () => {
     const { out } = await run(["chat", ...as("eve", "c"), "--to", "fay"], { stdin: "one\n\ntwo\n" });
     expect(out).toMatch(/fay: earlier\n/);
     expect(out).toMatch(/\d eve: one ✓\n\d\d:\d\d eve: two ✓\n$/);
+    expect(out).toContain("(1 unread)");
     expect(out).not.toContain("somebody else");
     expect(gateway.texts("fay")).toEqual(["one", "two"]);
+    expect(gateway.receipts.filter(({ status, to }) => status === SignalStatus.READ && to?.eid === "fay")).toHaveLength(
+      1,
+    );
     const json = await run(["chat", ...as("eve", "c"), "--to", "fay", "--json"], { stdin: "three\n" });
     expect(
       json.out
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line).event),
-    ).toEqual(["message", "sent"]);
+    ).toEqual(["sent"]);
+  });
+
+  it("chat shows how the conversation ended last time, with ticks", async () => {
+    await run(["chat", ...as("jo", "c"), "--to", "kim"], { stdin: "first\nsecond\n" });
+    const [first] = gateway.received.slice(-2);
+    for (const status of [SignalStatus.DELIVERED, SignalStatus.READ]) {
+      gateway.putReceipt("jo", { id: first?.id ?? "", from: { eid: "kim" }, status, monotonicId: 1n });
+    }
+    gateway.put("jo", "hello jo", "kim");
+    const { out } = await run(["chat", ...as("jo", "c"), "--to", "kim"], { stdin: "third\n" });
+    expect(
+      out
+        .replaceAll(/\d\d:\d\d /g, "")
+        .split("\n")
+        .slice(1),
+    ).toEqual(["jo: first → kim ✓✓", "jo: second → kim ✓", "(1 unread)", "kim: hello jo", "jo: third ✓", ""]);
+  });
+
+  it("chat goes on without a history", async () => {
+    gateway.queryFate = 503;
+    const { out } = await run(["chat", ...as("lea", "c"), "--to", "max"], { stdin: "x\n" });
+    gateway.queryFate = "answer";
+    expect(out).toMatch(/\(earlier messages cannot be shown: 503 fate 503\)\n.* lea: x ✓\n$/);
   });
 
   it("chat fails when something was refused", async () => {
     gateway.fate = () => 403;
-    await expect(run(["chat", ...as("eve", "c"), "--to", "fay"], { stdin: "x\n" })).rejects.toThrow("1 not sent");
+    const { out } = await runToEnd(["chat", ...as("eve", "c"), "--to", "fay"], { stdin: "x\n" }, "1 not sent");
+    expect(out).toContain("eve: x ✗ 403 fate 403");
     gateway.fate = () => "store";
   });
 
@@ -165,7 +221,45 @@ describe("send, listen and chat", () => {
     await expect(run([...nobody, "--url", "here"])).rejects.toThrow(/not a ws:\/\//);
     const bad = ["send", "--as", "a", "--token", "bad", "--url", gateway.url, "--to", "b", "x"];
     await expect(run(bad)).rejects.toThrow("401 token: the signature is wrong");
-    await expect(run(["send", "--to", "b", "x"])).rejects.toThrow(/--as/);
+    await expect(run(["send", "--to", "b", "x"])).rejects.toMatchObject({ name: "UsageError", message: /--as/ });
+  });
+});
+
+describe("history and unread", () => {
+  it("print the last messages, and what is unread", async () => {
+    for (let n = 1; n <= 3; n++) gateway.put("nia", `t${n}`, "otto");
+    gateway.put("nia", "from pat", "pat");
+    await run(["send", ...as("nia", "s"), "--to", "otto", "mine"]);
+    const history = async (...args: string[]) => (await run(["history", ...as("nia", "h"), ...args])).out;
+    const lines = async (...args: string[]) =>
+      (await history(...args))
+        .replaceAll(/\d\d:\d\d /g, "")
+        .trim()
+        .split("\n");
+    expect(await lines("--with", "otto", "--limit", "3")).toEqual(["otto: t2", "otto: t3", "nia: mine → otto ✓"]);
+    expect(await lines()).toHaveLength(5);
+    const json = (await history("--limit", "1", "--json")).trim();
+    expect(JSON.parse(json)).toMatchObject({ kind: "message", text: "mine", own: true, receipts: [] });
+    const { out } = await run(["unread", ...as("nia", "u")]);
+    expect(out).toBe("   3  otto\n   1  pat\n   4  unread\n");
+    const { out: one } = await run(["unread", ...as("nia", "u"), "--with", "pat", "--json"]);
+    expect(JSON.parse(one)).toEqual({ total: 1, rows: [{ with: "pat", count: 1, lastIndex: expect.any(Number) }] });
+  });
+});
+
+describe("export and erase", () => {
+  it("say what is missing", async () => {
+    await expect(run(["erase", "ann", "--nats", "127.0.0.1:1"])).rejects.toMatchObject({
+      name: "UsageError",
+      message: /--yes/,
+    });
+    await expect(run(["export", ""])).rejects.toMatchObject({ name: "UsageError", message: "<eid>: is missing" });
+    await expect(run(["export", "ann", "--data-dir", join(dir, "none")])).rejects.toThrow(
+      /no NATS to ask: .*npm start/,
+    );
+    await expect(run(["erase", "ann", "--yes"], { env: { NATS_URL: "nats://me:secret@127.0.0.1:1" } })).rejects.toThrow(
+      /^cannot connect to NATS at nats:\/\/…@127\.0\.0\.1:1: /,
+    );
   });
 });
 
@@ -180,7 +274,10 @@ describe("usage", () => {
     await expect(run(args)).rejects.toMatchObject({ code });
   });
 
-  it.each(["up", "token", "chat", "send", "listen", "decode"])("%s --help has examples", async (name) => {
-    await expect(run([name, "--help"])).rejects.toMatchObject({ code: "commander.helpDisplayed", exitCode: 0 });
-  });
+  it.each(["up", "token", "chat", "send", "listen", "history", "unread", "decode", "export", "erase"])(
+    "%s --help has examples",
+    async (name) => {
+      await expect(run([name, "--help"])).rejects.toMatchObject({ code: "commander.helpDisplayed", exitCode: 0 });
+    },
+  );
 });

@@ -1,9 +1,13 @@
 import { Command } from "commander";
 import { chatCommand } from "./commands/chat.js";
 import { decodeCommand } from "./commands/decode.js";
+import { eraseCommand } from "./commands/erase.js";
+import { exportCommand } from "./commands/export.js";
+import { historyCommand } from "./commands/history.js";
 import { listenCommand } from "./commands/listen.js";
 import { sendCommand } from "./commands/send.js";
 import { tokenCommand } from "./commands/token.js";
+import { unreadCommand } from "./commands/unread.js";
 import { upCommand } from "./commands/up.js";
 import type { ProgramContext } from "./program-context.js";
 
@@ -16,8 +20,9 @@ Examples:
   $ npx bimip chat --as bob@example.com --to alice@example.com  in another one
   $ npx bimip send --as alice@example.com --to bob@example.com "hello"
   $ npx bimip listen --as bob@example.com --json
+  $ npx bimip history --as bob@example.com --with alice@example.com
 
-Environment: BIMIP_PORT, BIMIP_JWT_SECRET, BIMIP_DATA_DIR, NO_COLOR.
+Environment: BIMIP_PORT, BIMIP_JWT_SECRET, BIMIP_DATA_DIR, NATS_URL (export, erase), NO_COLOR.
 Exit code: 0 done, 1 failed, 2 wrong usage.`;
 
 /** The whole command line. Wrong usage throws commander's CommanderError, everything else a CliError. */
@@ -29,7 +34,18 @@ export function createProgram(context: ProgramContext): Command {
     .showSuggestionAfterError()
     .configureOutput({ writeOut: (text) => context.stdout.write(text), writeErr: (text) => context.stderr.write(text) })
     .exitOverride();
-  const make = [upCommand, tokenCommand, chatCommand, sendCommand, listenCommand, decodeCommand];
+  const make = [
+    upCommand,
+    tokenCommand,
+    chatCommand,
+    sendCommand,
+    listenCommand,
+    historyCommand,
+    unreadCommand,
+    decodeCommand,
+    exportCommand,
+    eraseCommand,
+  ];
   for (const create of make) program.addCommand(create(context).copyInheritedSettings(program));
   return program;
 }

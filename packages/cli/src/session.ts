@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { issueToken } from "@bimip/auth";
-import { type BimipClient, createClient } from "@bimip/client";
+import { type BimipClient, type ClientOptions, createClient } from "@bimip/client";
 import { BimipError, ErrorCode } from "@bimip/protocol";
 import type { Command } from "commander";
-import { CliError } from "./cli-error.js";
+import { CliError, UsageError } from "./cli-error.js";
 import type { ProgramContext } from "./program-context.js";
 
 const DEFAULT_PORT = "4001";
@@ -72,28 +72,33 @@ export interface Session {
   readonly url: string;
 }
 
+/** How a command uses the log. */
+export type LogUse = Pick<ClientOptions, "acknowledge" | "begin" | "receive">;
+
 /**
  * Makes a client that is not connected yet, so that handlers can be added before the replay.
  *
- * @throws CliError when neither --as nor --token says who we are
+ * @throws UsageError when neither --as nor --token says who we are
  */
 export async function createSession(
   options: SessionOptions,
   defaultDevice: string,
   { env }: ProgramContext,
+  use: LogUse = {},
 ): Promise<Session> {
   const url = urlOf(options, env);
   const { token, as: eid } = options;
   if (token !== undefined) {
     const device = options.device === undefined ? {} : { device: options.device };
-    return { client: createClient({ url, token, ...device }), eid: eid ?? eidOf(token), url };
+    const whose = eid ?? eidOf(token);
+    return { client: createClient({ url, token, eid: whose, ...device, ...use }), eid: whose, url };
   }
-  if (eid === undefined) throw new CliError("say who you are: --as <eid>, or --token <jwt>");
+  if (eid === undefined) throw new UsageError("say who you are: --as <eid>, or --token <jwt>");
   const secret = await secretOf(options, env);
   const device = options.device ?? defaultDevice;
   const fresh = (): Promise<string> => issueToken({ secret, eid, device, expiresInS: OWN_TOKEN_S });
   await fresh(); // a secret that is too short is said here, not as a lost connection
-  return { client: createClient({ url, token: fresh }), eid, url };
+  return { client: createClient({ url, token: fresh, eid, ...use }), eid, url };
 }
 
 /** Connects; unlike the SDK, which keeps trying, a person is told at once that nobody answers. */

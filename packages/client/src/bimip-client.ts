@@ -2,7 +2,7 @@ import type { ClientEvents } from "./client-options.js";
 import type { ClientState } from "./client-state.js";
 import type { Handler } from "./emitter.js";
 import type { HistoryItem, HistoryOptions } from "./history.js";
-import type { Sent } from "./outbox.js";
+import type { Sent } from "./outbox-entry.js";
 import type { OutgoingMessage } from "./outgoing-message.js";
 import type { Outgoing } from "./outgoing-states.js";
 import type { PushSubscriptionLike, UnreadCounts } from "./queries-of-client.js";

@@ -12,7 +12,7 @@ import {
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import type { BimipClient } from "./bimip-client.js";
-import type { ClientEvents, ClientOptions } from "./client-options.js";
+import type { ClientEvents, ClientOptions, Gap } from "./client-options.js";
 import type { ClientState } from "./client-state.js";
 import type { StoredState } from "./client-store.js";
 import { type Connection, toError } from "./connection.js";
@@ -21,7 +21,8 @@ import { type HistoryItem, type HistoryOptions, history } from "./history.js";
 import { Inbox } from "./inbox.js";
 import { pingPongFrame } from "./keepalive.js";
 import { Link } from "./link.js";
-import { Outbox, type OutboxItem, type Sent } from "./outbox.js";
+import { Outbox } from "./outbox.js";
+import type { OutboxItem, Sent } from "./outbox-entry.js";
 import { type OutgoingMessage, toOutboxItem } from "./outgoing-message.js";
 import { type Outgoing, OutgoingStates } from "./outgoing-states.js";
 import { PingTimes } from "./ping-times.js";
@@ -66,15 +67,16 @@ class Client implements BimipClient {
   readonly #pings = new PingTimes();
   readonly #link: Link;
   #eid: string;
-  /** The store's content is in our hands. */
-  #restored: Promise<StoredState> | undefined;
+  /** The last that was told. */
+  #gap: Gap | undefined;
 
   constructor(options: ClientOptions) {
     const { store, reconnect = {}, maxInFlight = 256, queryTimeoutMs = 15_000 } = options;
     const onError = (error: BimipError): void => this.#events.emit("error", error);
     this.#options = options;
     this.#eid = options.eid ?? "";
-    this.#store = store === undefined ? undefined : new StoreSession(store, onError);
+    const onOpened = (state: StoredState): void => this.#restore(state);
+    this.#store = store === undefined ? undefined : new StoreSession(store, { onOpened, onError });
     this.#outbox = new Outbox({ maxInFlight, backoff: reconnect, states: this.#states, store: this.#store });
     this.#receipts = new Receipts(this.#store, reconnect);
     this.#queries = new Queries(queryTimeoutMs);
@@ -163,7 +165,7 @@ class Client implements BimipClient {
     if (this.state === "closed") throw new BimipError(ErrorCode.TRY_AGAIN, "the client is closed");
     const item = toOutboxItem(kind, outgoing);
     // What an earlier process left goes first.
-    if (this.#store !== undefined) await this.#restore(this.#store);
+    if (this.#store !== undefined) await this.#store.open();
     return this.#outbox.add(item);
   }
 
@@ -177,30 +179,15 @@ class Client implements BimipClient {
 
   #prepare(token: string): Promise<void> | undefined {
     this.#eid = this.#options.eid ?? tokenEid(token) ?? "";
-    return this.#store === undefined ? undefined : this.#restore(this.#store).then((state) => this.#claim(state));
+    return this.#store?.claim(this.#eid);
   }
 
-  /** Takes over what an earlier process left; once, until the store is closed. */
-  #restore(store: StoreSession): Promise<StoredState> {
-    this.#restored ??= store.open().then((state) => {
-      const { receipts, items } = sortStored(state.outgoing);
-      this.#inbox.restore(state);
-      this.#receipts.restore(receipts);
-      this.#outbox.restore(items);
-      return state;
-    });
-    this.#restored.catch(() => {
-      this.#restored = undefined;
-    });
-    return this.#restored;
-  }
-
-  /** What one account queued must not go out in the name of another. */
-  #claim({ owner, index, epoch }: StoredState): void {
-    const eid = this.#eid;
-    if (owner === eid || eid === "") return;
-    if (owner === "") return this.#store?.save({ owner: eid, index, epoch, seen: [] });
-    throw new BimipError(ErrorCode.CONFLICT, `store: it belongs to ${owner}, the token to ${eid}`, { field: "store" });
+  /** Takes over what an earlier process left. */
+  #restore(state: StoredState): void {
+    const { receipts, items } = sortStored(state.outgoing);
+    this.#inbox.restore(state);
+    this.#receipts.restore(receipts);
+    this.#outbox.restore(items);
   }
 
   #onAuthenticated(connection: Connection): void {
@@ -236,7 +223,6 @@ class Client implements BimipClient {
   #onEnd(error: BimipError): void {
     this.#outbox.abandon(error);
     this.#queries.abandon(error);
-    this.#restored = undefined;
     void this.#store?.close();
   }
 
@@ -290,13 +276,18 @@ class Client implements BimipClient {
   }
 
   #onResume(connection: Connection, signal: Signal): void {
-    if (signal.type === SignalType.RESPONSE && signal.details !== "") {
-      const { details, firstId, epoch } = signal;
-      this.#events.emit("gap", { details, firstId: Number(firstId), epoch: Number(epoch) });
-    }
+    if (signal.type === SignalType.RESPONSE && signal.details !== "") this.#onGap(signal);
     if (this.state !== "replaying" || this.#options.receive === false) return;
     if (this.#inbox.resumed(signal) === "again") connection.resume(STORED_CURSOR);
     else this.#onUpToDate(connection);
+  }
+
+  /** The server repeats it until something behind it is acknowledged; the application hears it once. */
+  #onGap({ details, firstId, epoch }: Signal): void {
+    const gap = { details, firstId: Number(firstId), epoch: Number(epoch) };
+    if (gap.details === this.#gap?.details && gap.epoch === this.#gap.epoch) return;
+    this.#gap = gap;
+    this.#events.emit("gap", gap);
   }
 
   #onError(error: BimipError): void {

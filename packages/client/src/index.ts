@@ -14,7 +14,7 @@ export type {
   MediaItem,
   ReceiptMethods,
 } from "./incoming-message.js";
-export type { Sent } from "./outbox.js";
+export type { Sent } from "./outbox-entry.js";
 export type { OutgoingMessage } from "./outgoing-message.js";
 export type { Outgoing, OutgoingState } from "./outgoing-states.js";
 export type { PushSubscriptionLike, UnreadCounts, UnreadRow } from "./queries-of-client.js";

@@ -58,10 +58,14 @@ it("remembers only so many names", async () => {
 it("is refused to a second tab, where the browser has locks", async () => {
   const held = new Set<string>();
   const locks = {
-    async request(name: string, _options: object, run: (lock: object | null) => Promise<void>) {
-      if (held.has(name)) return run(null);
+    async request(name: string, { signal }: { signal: AbortSignal }, run: () => Promise<void>) {
+      while (held.has(name)) {
+        signal.throwIfAborted();
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
       held.add(name);
-      return run({}).finally(() => held.delete(name));
+      await run();
+      held.delete(name);
     },
   };
   vi.stubGlobal("navigator", { locks });
@@ -69,6 +73,5 @@ it("is refused to a second tab, where the browser has locks", async () => {
   const { store } = await opened(name);
   await expect(opened(name)).rejects.toThrow(`another tab is using the database ${name}`);
   await store.close();
-  await vi.waitFor(() => expect(held.size).toBe(0));
   await opened(name);
 });

@@ -18,6 +18,7 @@ interface Schema extends DBSchema {
 
 type Database = IDBPDatabase<Schema>;
 
+const LOCK_WAIT_MS = 2_000;
 /** Old names are removed in rounds of so many. */
 const SEEN_SLACK = 1_000;
 
@@ -107,10 +108,9 @@ async function lock(name: string): Promise<() => void> {
   const locks = (globalThis.navigator as Navigator | undefined)?.locks;
   if (locks === undefined) return () => undefined;
   return new Promise((resolve, reject) => {
-    const request = locks.request(`bimip:${name}`, { ifAvailable: true }, (granted) => {
-      if (granted === null) throw new Error(`another tab is using the database ${name}`);
-      return new Promise<void>((release) => resolve(release));
-    });
-    request.catch(reject);
+    // The page before a reload may hold it a moment longer.
+    const signal = AbortSignal.timeout(LOCK_WAIT_MS);
+    const request = locks.request(`bimip:${name}`, { signal }, () => new Promise<void>((release) => resolve(release)));
+    request.catch((cause: unknown) => reject(new Error(`another tab is using the database ${name}`, { cause })));
   });
 }

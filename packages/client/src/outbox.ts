@@ -1,44 +1,15 @@
 import { BimipError, ErrorCode } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
+import { createEntry, type OutboxEntry, type OutboxItem, type Sent } from "./outbox-entry.js";
 import type { OutgoingStates } from "./outgoing-states.js";
 import type { StoreSession } from "./store-session.js";
-
-/** What the server said about a stored message. */
-export interface Sent {
-  readonly id: string;
-  /** The recipient's EID. */
-  readonly to: string;
-  /** Index in the recipient's log. */
-  readonly index: number;
-  /** Index of the copy in the own log; 0 when none is kept. */
-  readonly logIndex: number;
-}
-
-/** A stanza that the outbox takes. */
-export interface OutboxItem {
-  readonly kind: "message" | "pushNotification";
-  readonly id: string;
-  /** The recipient. */
-  readonly eid: string;
-  readonly frame: Uint8Array;
-}
-
-interface Entry extends OutboxItem {
-  /** Place in the order of `send` calls. */
-  readonly order: number;
-  /** false while the store still writes it: it is not sent yet. */
-  kept: boolean;
-  readonly promise: Promise<Sent>;
-  readonly resolve: (sent: Sent) => void;
-  readonly reject: (error: BimipError) => void;
-}
 
 /** A recipient whose messages wait because the server asked to try again. */
 interface Hold {
   attempt: number;
   /** false while the recipient's messages flow again, but none was confirmed yet. */
   holding: boolean;
-  readonly waiting: Entry[];
+  readonly waiting: OutboxEntry[];
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -58,10 +29,10 @@ export interface OutboxOptions {
  */
 export class Outbox {
   readonly #options: OutboxOptions;
-  readonly #inFlight = new Map<string, Entry>();
-  readonly #known = new Map<string, Entry>();
+  readonly #inFlight = new Map<string, OutboxEntry>();
+  readonly #known = new Map<string, OutboxEntry>();
   readonly #holds = new Map<string, Hold>();
-  #queue: Entry[] = [];
+  #queue: OutboxEntry[] = [];
   /** Where the queue begins; what lies before was taken. */
   #queueHead = 0;
   #order = 0;
@@ -166,19 +137,13 @@ export class Outbox {
     }
   }
 
-  #newEntry(item: OutboxItem): Entry {
-    let resolve!: (sent: Sent) => void;
-    let reject!: (error: BimipError) => void;
-    const promise = new Promise<Sent>((onSent, onError) => {
-      resolve = onSent;
-      reject = onError;
-    });
-    const entry = { ...item, order: this.#order++, kept: false, promise, resolve, reject };
+  #newEntry(item: OutboxItem): OutboxEntry {
+    const entry = createEntry(item, this.#order++);
     this.#known.set(keyOf(item.id, item.eid), entry);
     return entry;
   }
 
-  #enter(item: OutboxItem): Entry {
+  #enter(item: OutboxItem): OutboxEntry {
     const entry = this.#newEntry(item);
     const { store, states } = this.#options;
     if (store === undefined) {
@@ -198,7 +163,7 @@ export class Outbox {
     return entry;
   }
 
-  #queued(entry: Entry): void {
+  #queued(entry: OutboxEntry): void {
     if (!this.#isKnown(entry)) return;
     entry.kept = true;
     this.#options.states.queued(entry.id, entry.eid);
@@ -206,7 +171,7 @@ export class Outbox {
     this.#pump();
   }
 
-  #isKnown(entry: Entry): boolean {
+  #isKnown(entry: OutboxEntry): boolean {
     return this.#known.get(keyOf(entry.id, entry.eid)) === entry;
   }
 
@@ -232,7 +197,7 @@ export class Outbox {
     }
   }
 
-  #settle(entry: Entry): void {
+  #settle(entry: OutboxEntry): void {
     const key = keyOf(entry.id, entry.eid);
     this.#known.delete(key);
     this.#options.store?.remove(key);
@@ -242,7 +207,7 @@ export class Outbox {
   }
 
   /** An answer came for what we were about to send again. */
-  #forget(entry: Entry): void {
+  #forget(entry: OutboxEntry): void {
     const waiting = this.#holds.get(entry.eid)?.waiting;
     const held = waiting?.indexOf(entry) ?? -1;
     if (held >= 0) waiting?.splice(held, 1);
@@ -267,7 +232,7 @@ export class Outbox {
   }
 
   /** The message an error speaks of: of one id, never more than one is under way. */
-  #underWay(id: string): Entry | undefined {
+  #underWay(id: string): OutboxEntry | undefined {
     if (id === "") return undefined;
     for (const entry of this.#inFlight.values()) if (entry.id === id) return entry;
     return undefined;

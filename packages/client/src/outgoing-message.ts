@@ -14,7 +14,7 @@ import {
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import type { Address, MediaItem } from "./incoming-message.js";
-import type { OutboxItem } from "./outbox.js";
+import type { OutboxItem } from "./outbox-entry.js";
 import { randomId } from "./random-id.js";
 
 /** What `send` and `push` take. */

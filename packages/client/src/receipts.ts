@@ -26,9 +26,14 @@ interface Given extends StoredOutgoing {
 
 const CURSOR_DELAY_MS = 200;
 const CURSOR_ENTRIES = 100;
-/** The server never confirms a receipt: what it had so long is taken as arrived, what is younger when the connection breaks is sent again. */
+/** The server does not confirm receipts: one it had so long is taken as stored, a younger one is given again. */
 const UNSURE_MS = 30_000;
 const UNSURE_ENTRIES = 10_000;
+/** Receipts a turn: after a long replay the server would refuse them all at once. */
+const TURN_RECEIPTS = 500;
+const TURN_MS = 100;
+/** Of the waits of `backoffMs`, the one before a receipt is given again that the server could not take. */
+const RETRY_ATTEMPT = 3;
 
 /**
  * The receipts that this device gives. They wait for a connection, in the store where there is one, and are given
@@ -38,12 +43,16 @@ export class Receipts {
   readonly #store: StoreSession | undefined;
   readonly #backoff: BackoffOptions;
   #send: ((frame: Uint8Array) => void) | undefined;
-  /** Oldest first; those that were sent, then those that wait. */
+  /** Those that were sent on this connection, then those that wait. */
   #given: Given[] = [];
+  #sent = 0;
+  #turn: ReturnType<typeof setTimeout> | undefined;
+  #leftInTurn = TURN_RECEIPTS;
   #cursor = 0;
   #cursorEntries = 0;
+  /** What the server was told on this connection. */
   #acknowledged = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #cursorTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #retries = new Set<ReturnType<typeof setTimeout>>();
 
   constructor(store: StoreSession | undefined, backoff: BackoffOptions) {
@@ -64,7 +73,7 @@ export class Receipts {
     if (this.#send !== undefined) return;
     this.#send = send;
     this.#acknowledged = 0;
-    for (const given of this.#given) this.#transmit(given);
+    this.#pump();
     this.#sendCursor();
   }
 
@@ -73,6 +82,7 @@ export class Receipts {
     this.#send = undefined;
     this.#stopTimers();
     this.#dropOld();
+    this.#sent = 0;
     for (const given of this.#given) this.#keep(given);
   }
 
@@ -80,6 +90,7 @@ export class Receipts {
   forget(): void {
     for (const given of this.#given) this.#discard(given);
     this.#given = [];
+    this.#sent = 0;
     this.#cursor = 0;
     this.#cursorEntries = 0;
     this.#stopTimers();
@@ -91,22 +102,22 @@ export class Receipts {
     const given = { key, frame, id, index, sentMs: 0, stored: false };
     this.#dropOld();
     this.#given.push(given);
-    // DELIVERED that was sent is not worth a write each; the other ones are a person's.
+    // DELIVERED that can be sent is not worth a write each; the others are a person's.
     if (this.#send === undefined || status !== SignalStatus.DELIVERED) this.#keep(given);
-    this.#transmit(given);
+    this.#pump();
   }
 
-  /** Everything up to `index` is taken, and there is nobody to tell: told to the server alone, gathered. */
+  /** Everything up to `index` is taken: told to the server by itself, gathered, where no receipt says it. */
   cursor(index: number): void {
     if (index <= this.#cursor) return;
     this.#cursor = index;
-    if (++this.#cursorEntries >= CURSOR_ENTRIES) return this.#sendCursor();
-    this.#timer ??= setTimeout(() => this.#sendCursor(), CURSOR_DELAY_MS);
+    if (++this.#cursorEntries >= CURSOR_ENTRIES) this.#sendCursor();
+    else this.#cursorTimer ??= setTimeout(() => this.#sendCursor(), CURSOR_DELAY_MS);
   }
 
   /** The server asks to try a receipt again. true if it was one of ours. */
   postpone(error: BimipError): boolean {
-    const again = this.#given.filter(({ id, sentMs }) => id === error.id && sentMs > 0);
+    const again = this.#given.slice(0, this.#sent).filter(({ id }) => id === error.id);
     if (again.length === 0) return false;
     const timer = setTimeout(
       () => {
@@ -121,8 +132,26 @@ export class Receipts {
 
   /** The last words on a connection that is about to close. */
   close(): void {
+    this.#leftInTurn = Number.POSITIVE_INFINITY;
+    this.#pump();
     this.#sendCursor();
     this.#stopTimers();
+  }
+
+  #pump(): void {
+    for (; this.#send !== undefined && this.#leftInTurn > 0; this.#leftInTurn--) {
+      const next = this.#given[this.#sent];
+      if (next === undefined) return;
+      this.#sent++;
+      this.#turn ??= setTimeout(() => this.#nextTurn(), TURN_MS);
+      this.#transmit(next);
+    }
+  }
+
+  #nextTurn(): void {
+    this.#turn = undefined;
+    this.#leftInTurn = TURN_RECEIPTS;
+    this.#pump();
   }
 
   #transmit(given: Given): void {
@@ -135,9 +164,14 @@ export class Receipts {
   }
 
   #sendCursor(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearTimeout(this.#cursorTimer);
+    this.#cursorTimer = undefined;
     if (this.#send === undefined || this.#cursor <= this.#acknowledged) return;
+    // What lies below the cursor would not come again, were it lost with its receipts.
+    if (this.#sent < this.#given.length) {
+      this.#cursorTimer = setTimeout(() => this.#sendCursor(), CURSOR_DELAY_MS);
+      return;
+    }
     this.#acknowledged = this.#cursor;
     this.#cursorEntries = 0;
     this.#send(signalFrame({ status: SignalStatus.DELIVERED, monotonicId: BigInt(this.#cursor) }));
@@ -153,26 +187,28 @@ export class Receipts {
     if (given.stored) this.#store?.remove(given.key);
   }
 
+  /** Forgets what was sent long ago, and the oldest of what is too much; never what waits. */
   #dropOld(): void {
     const sureMs = performance.now() - UNSURE_MS;
-    const old = (given: Given | undefined): boolean => given !== undefined && given.sentMs > 0 && given.sentMs < sureMs;
     let count = 0;
-    while (old(this.#given[count])) count++;
-    // Only sent ones: those that wait are never dropped.
-    while (this.#given.length - count > UNSURE_ENTRIES && (this.#given[count]?.sentMs ?? 0) > 0) count++;
+    while (count < this.#sent) {
+      const tooMany = this.#given.length - count > UNSURE_ENTRIES;
+      if (!tooMany && (this.#given[count]?.sentMs ?? 0) >= sureMs) break;
+      count++;
+    }
     if (count === 0) return;
     for (const given of this.#given.splice(0, count)) this.#discard(given);
+    this.#sent -= count;
   }
 
   #stopTimers(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    for (const retry of this.#retries) clearTimeout(retry);
+    for (const timer of [this.#cursorTimer, this.#turn, ...this.#retries]) clearTimeout(timer);
     this.#retries.clear();
+    this.#cursorTimer = undefined;
+    this.#turn = undefined;
+    this.#leftInTurn = TURN_RECEIPTS;
   }
 }
-
-const RETRY_ATTEMPT = 3;
 
 function signalFrame(
   init: Partial<Pick<Signal, "id" | "status" | "monotonicId">> & { to?: { eid: string } },

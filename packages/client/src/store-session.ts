@@ -1,30 +1,43 @@
 import { BimipError, ErrorCode } from "@bimip/protocol";
 import type { ClientStore, StoredOutgoing, StoredProgress, StoredState } from "./client-store.js";
 
+export interface StoreHandlers {
+  /** At each opening, before `open` resolves. */
+  readonly onOpened: (state: StoredState) => void;
+  readonly onError: (error: BimipError) => void;
+}
+
 /** A store as the client uses it: opened once, written in the background, its errors told in one place. */
 export class StoreSession {
   readonly #store: ClientStore;
-  readonly #onError: (error: BimipError) => void;
+  readonly #handlers: StoreHandlers;
   #opened: Promise<StoredState> | undefined;
   #closed: Promise<void> = Promise.resolve();
   readonly #writes = new Set<Promise<void>>();
   #saving: Promise<void> | undefined;
-  #next: StoredProgress | undefined;
+  #next: (StoredProgress & { readonly seen: string[] }) | undefined;
 
-  constructor(store: ClientStore, onError: (error: BimipError) => void) {
+  constructor(store: ClientStore, handlers: StoreHandlers) {
     this.#store = store;
-    this.#onError = onError;
+    this.#handlers = handlers;
   }
 
-  /** What it held. Rejects with a BimipError 500, also while another client has it open. */
-  open(): Promise<StoredState> {
-    this.#opened ??= this.#closed
-      .then(() => this.#store.load())
-      .catch((cause: unknown) => {
-        this.#opened = undefined;
-        throw storeError("cannot be opened", cause);
-      });
-    return this.#opened;
+  /** Opens it, if it is not open. Rejects with a BimipError 500, also while another client has it open. */
+  async open(): Promise<void> {
+    this.#opened ??= this.#load();
+    await this.#opened;
+  }
+
+  /**
+   * Opens it for an account. Rejects also with a BimipError 409 where it belongs to another: what one account queued
+   * must not go out in the name of another.
+   */
+  async claim(eid: string): Promise<void> {
+    this.#opened ??= this.#load();
+    const { owner, index, epoch } = await this.#opened;
+    if (owner === eid || eid === "") return;
+    if (owner === "") return this.save({ owner: eid, index, epoch, seen: [] });
+    throw new BimipError(ErrorCode.CONFLICT, `store: it belongs to ${owner}, the token to ${eid}`, { field: "store" });
   }
 
   /** Resolves when it would survive a crash; rejects with a BimipError 500. */
@@ -47,7 +60,9 @@ export class StoreSession {
 
   /** In the background, one after the other; what comes while one is written is written together. */
   save(progress: StoredProgress): void {
-    const seen = [...(this.#next?.seen ?? []), ...progress.seen];
+    // Appended, not copied: a replay saves thousands of times while one write runs.
+    const seen = this.#next?.seen ?? [];
+    seen.push(...progress.seen);
     this.#next = { ...progress, seen };
     this.#saving ??= this.#saveAll();
   }
@@ -64,8 +79,22 @@ export class StoreSession {
         }
         await this.#store.close();
       })
-      .catch((error: unknown) => this.#onError(storeError("cannot be closed", error)));
+      .catch((error: unknown) => this.#handlers.onError(storeError("cannot be closed", error)));
     return this.#closed;
+  }
+
+  async #load(): Promise<StoredState> {
+    let state: StoredState | undefined;
+    try {
+      await this.#closed;
+      state = await this.#store.load();
+      this.#handlers.onOpened(state);
+      return state;
+    } catch (cause) {
+      this.#opened = undefined;
+      if (state !== undefined) await this.#store.close();
+      throw storeError("cannot be opened", cause);
+    }
   }
 
   async #saveAll(): Promise<void> {
@@ -79,7 +108,7 @@ export class StoreSession {
   }
 
   #inBackground(write: Promise<void>): void {
-    this.#track(write).catch((cause: unknown) => this.#onError(storeError("cannot be written", cause)));
+    this.#track(write).catch((cause: unknown) => this.#handlers.onError(storeError("cannot be written", cause)));
   }
 
   #track(write: Promise<void>): Promise<void> {

@@ -1,6 +1,6 @@
 import { decodeFrame, LIMITS, type Signal } from "@bimip/protocol";
 import type { StoredOutgoing } from "./client-store.js";
-import type { OutboxItem } from "./outbox.js";
+import type { OutboxItem } from "./outbox-entry.js";
 
 /** A receipt as it was stored. */
 export type StoredReceipt = StoredOutgoing & { readonly signal: Signal };

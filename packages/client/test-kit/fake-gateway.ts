@@ -49,6 +49,7 @@ export class FakeGateway {
   readonly #logs = new Map<string, Entry[]>();
   readonly #stored = new Map<string, { monotonicId: number; logId: number }>();
   readonly #told = new Set<string>();
+  readonly #indexes = new Set<number>();
   #sequence = 0;
   #ids = 0;
   epoch = 1;
@@ -141,6 +142,7 @@ export class FakeGateway {
       from: create(IdentitySchema, { eid: from, connectionResourceId: device, node: "fake" }),
       to: create(IdentitySchema, { eid }),
       type: "text",
+      timestamp: BigInt(Date.now()),
       payload: { data: { text } },
     });
     return this.append(eid, { kind: "message", value });
@@ -157,6 +159,7 @@ export class FakeGateway {
     const entry = { index: ++this.#sequence, stanza };
     const previous = log.at(-1)?.index ?? 0;
     log.push(entry);
+    this.#indexes.add(entry.index);
     for (const session of this.sessions) {
       if (session.live && session.eid === eid && !isOwn(stanza, session)) this.#hand(session, entry, previous);
     }
@@ -178,6 +181,7 @@ export class FakeGateway {
   /** The logs were lost: indexes begin anew. */
   forget(): void {
     this.#logs.clear();
+    this.#indexes.clear();
     this.#stored.clear();
     this.cursors.clear();
     this.#sequence = 0;
@@ -276,7 +280,7 @@ export class FakeGateway {
     const name = nameOf(session);
     this.cursors.set(name, Math.max(this.cursors.get(name) ?? 0, Number(signal.monotonicId)));
     if (signal.id === "" || to === "") return;
-    if (!log.some(({ index }) => index === Number(signal.monotonicId))) {
+    if (!this.#indexes.has(Number(signal.monotonicId))) {
       const unknown = create(SignalSchema, { ...signal, type: SignalType.ERROR, details: "no such message" });
       return session.socket.send(encodeStanza("signal", unknown));
     }

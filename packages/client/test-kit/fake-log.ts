@@ -18,6 +18,7 @@ export function withIndexes({ index, stanza }: Entry, previous: number): Stored 
       return { kind: "pushNotification", value: { ...stanza.value, monotonicId: BigInt(index), previousId } };
     case "signal":
       return { kind: "signal", value: { ...stanza.value, logId: BigInt(index), previousId } };
+    case "event":
     default:
       return { kind: "event", value: { ...stanza.value, logId: BigInt(index), previousId } };
   }

@@ -30,6 +30,8 @@ export interface PublisherOptions {
   readonly ackWaitMs?: number;
   /** Publishes of one lane under way at once; default 1, see the class comment and `laneDepthFor`. */
   readonly laneDepth?: number;
+  /** Called for each attempt that failed and is made again, or was the last; `reason` is for logs. */
+  readonly onFailedAttempt?: (reason: string) => void;
 }
 
 interface Item extends Append {
@@ -37,6 +39,8 @@ interface Item extends Append {
   readonly expiresAtMs: number;
   sentAtMs: number;
   outcome: "waiting" | "acked" | "failed";
+  /** Why the last attempt failed. */
+  failure: string;
 }
 
 interface Lane {
@@ -78,6 +82,7 @@ export class Publisher {
   readonly #deadlineMs: number;
   readonly #ackWaitMs: number;
   readonly #laneDepth: number;
+  readonly #onFailedAttempt: (reason: string) => void;
   readonly #inbox = createInbox();
   readonly #lanes = new Map<string, Lane>();
   readonly #pending = new Map<number, { lane: Lane; item: Item }>();
@@ -94,6 +99,7 @@ export class Publisher {
     this.#deadlineMs = options.deadlineMs ?? 12_000;
     this.#ackWaitMs = options.ackWaitMs ?? 2_500;
     this.#laneDepth = options.laneDepth ?? 1;
+    this.#onFailedAttempt = options.onFailedAttempt ?? (() => undefined);
     link.nc.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error === null) this.#onReply(message);
@@ -132,6 +138,7 @@ export class Publisher {
       expiresAtMs,
       sentAtMs: 0,
       outcome: "waiting",
+      failure: "",
     });
     this.#pump(lane);
   }
@@ -212,6 +219,8 @@ export class Publisher {
       this.#finish(item, result);
     } else {
       item.outcome = "failed";
+      item.failure = result.reason;
+      this.#onFailedAttempt(result.reason);
       lane.heldUntilMs = Number.POSITIVE_INFINITY;
     }
     if (lane.heldUntilMs > 0) this.#hold(lane);
@@ -253,8 +262,9 @@ export class Publisher {
 
   #expire(key: string, lane: Lane): void {
     this.#lanes.delete(key);
+    const why = lane.queue[0]?.failure || "NATS was away";
     for (const item of lane.queue.splice(0)) {
-      this.#finish(item, { ok: false, retryable: true, reason: "not stored within the deadline" });
+      this.#finish(item, { ok: false, retryable: true, reason: `not stored within the deadline: ${why}` });
     }
   }
 

@@ -30,6 +30,10 @@ export function createGatewayMetrics(metrics: Metrics) {
       help: "Switches from live to reading the log, by reason.",
       labelNames: ["reason"],
     }),
+    publishFailures: metrics.counter({
+      name: "bimip_gateway_publish_failures_total",
+      help: "Attempts to store an entry that failed; each is repeated until its deadline.",
+    }),
     receipts: metrics.counter({
       name: "bimip_gateway_receipts_total",
       help: "Receipts stored in authors' logs, by status.",

@@ -32,13 +32,17 @@ export async function createGateway(
     onError: (error) => logger.error({ err: error }, "NATS"),
   });
   const { partitions, replicas } = await waitForTopology(link.nc, { signal });
+  const gatewayMetrics = createGatewayMetrics(context.metrics);
   const publisher = new Publisher(link, {
     deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
     laneDepth: laneDepthFor(replicas),
+    onFailedAttempt: (reason) => {
+      gatewayMetrics.publishFailures.inc();
+      logger.debug({ reason }, "publish failed");
+    },
   });
   const reader = await createLogReader(link, partitions);
   const users = new Users(link);
-  const gatewayMetrics = createGatewayMetrics(context.metrics);
   const progress = new Progress({
     link,
     flushMs: config.BIMIP_PROGRESS_FLUSH_MS,

@@ -1,25 +1,28 @@
 import type { IncomingMessage, IncomingPush } from "@bimip/client";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { CliError } from "../cli-error.js";
 import { createOutput } from "../output.js";
 import type { ProgramContext } from "../program-context.js";
 import { connect, createSession, type SessionOptions, withSessionOptions } from "../session.js";
 import { messageJson, messageText } from "../shown-message.js";
 import { onStopSignal } from "../stop-signal.js";
+import { countOption } from "../whole-number.js";
 
 const DEFAULT_DEVICE = "cli-listen";
 
 interface ListenOptions extends SessionOptions {
   readonly count?: number;
   readonly new?: boolean;
+  readonly all?: boolean;
   readonly json?: boolean;
 }
 
 /** `bimip listen`: prints what arrives. */
 export function listenCommand(context: ProgramContext): Command {
   const command = new Command("listen")
-    .description("Print what arrives: first what was stored, then what comes, until Ctrl-C.")
-    .option("--count <n>", "end after so many messages", count)
+    .description("Print what arrives: first what this device has not had yet, then what comes, until Ctrl-C.")
+    .option("--count <n>", "end after so many messages", countOption)
+    .option("--all", "begin with the oldest message that is stored, one's own included")
     .option("--new", "skip what was stored before");
   return withSessionOptions(command, DEFAULT_DEVICE)
     .option("--json", "one line of JSON a message")
@@ -28,6 +31,7 @@ export function listenCommand(context: ProgramContext): Command {
       `
 Examples:
   $ npx bimip listen --as bob@example.com
+  $ npx bimip listen --as bob@example.com --all --count 10
   $ npx bimip listen --as bob@example.com --new --count 1 --json`,
     )
     .action((options: ListenOptions) => listen(options, context));
@@ -35,13 +39,17 @@ Examples:
 
 async function listen(options: ListenOptions, context: ProgramContext): Promise<void> {
   const output = createOutput({ ...context, json: options.json === true });
-  const session = await createSession(options, DEFAULT_DEVICE, context);
+  const begin = options.all === true ? "everything" : "cursor";
+  // What is not shown, since --count is reached, comes the next time.
+  const session = await createSession(options, DEFAULT_DEVICE, context, { begin, acknowledge: "manual" });
   const { client } = session;
   const stop = onStopSignal();
   let shown = 0;
   const done = new Promise<void>((resolve, reject) => {
     const show = (kind: "message" | "push", message: IncomingMessage | IncomingPush): void => {
-      if ((options.new === true && message.replayed) || shown === options.count) return;
+      if (shown === options.count) return;
+      message.delivered();
+      if (options.new === true && message.replayed) return;
       output.result(messageJson(kind, message), messageText(message, output));
       if (++shown === options.count) resolve();
     };
@@ -61,10 +69,4 @@ async function listen(options: ListenOptions, context: ProgramContext): Promise<
     stop.dispose();
     await client.close();
   }
-}
-
-function count(text: string): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError("Use a number from 1 on.");
-  return number;
 }

@@ -35,7 +35,7 @@ Examples:
     .action(async (words: string[], options: SendOptions) => {
       const output = createOutput({ ...context, json: options.json === true });
       const text = await textOf(words, context);
-      const session = await createSession(options, DEFAULT_DEVICE, context);
+      const session = await createSession(options, DEFAULT_DEVICE, context, { receive: false });
       await connect(session);
       try {
         const { to, toDevice: device, id } = options;

@@ -1,0 +1,140 @@
+import type { Claims } from "@bimip/auth";
+import { laneDepthFor, partitionOf, Publisher } from "@bimip/nats";
+import { Connection as GatewayConnection } from "../../services/gateway/src/connection.js";
+import { FlowPolicy } from "../../services/gateway/src/flow-policy.js";
+import type { Gateway } from "../../services/gateway/src/gateway.js";
+import type { ClientSocket } from "../../services/gateway/src/ports.js";
+import { PositionCheck } from "../../services/gateway/src/position-check.js";
+import { Progress } from "../../services/gateway/src/progress.js";
+import { Registrations } from "../../services/gateway/src/registration.js";
+import { Users } from "../../services/gateway/src/users.js";
+import { createReader } from "./log-reads.js";
+import type { Nats } from "./nats.js";
+import { NatsLink } from "./nats-link.js";
+import { quietLogger, quietMetrics } from "./quiet.js";
+import type { Connection, Listener } from "./sockets.js";
+import { Process } from "./world.js";
+
+/** How the simulated installation is configured. */
+export interface GatewaySettings {
+  readonly partitions: number;
+  /** Copies of each stream: decides how deep the publisher's lanes are. */
+  readonly replicas: number;
+  readonly sendDeadlineMs: number;
+  readonly dedupeWindowMs: number;
+}
+
+const POSITION_CHECK_S = 35;
+
+/** One gateway process: the real sessions, delivery, publisher and progress between simulated NATS and sockets. */
+export class SimGateway implements Listener {
+  readonly process: Process;
+  readonly connections = new Set<Connection>();
+  readonly link: NatsLink;
+  readonly #nats: Nats;
+  readonly #settings: GatewaySettings;
+  #gateway: (Gateway & { draining: boolean }) | undefined;
+  #positions: PositionCheck | undefined;
+  readonly #work = new Set<Promise<void>>();
+
+  constructor(nats: Nats, name: string, settings: GatewaySettings) {
+    this.#nats = nats;
+    this.#settings = settings;
+    this.process = new Process(name);
+    this.link = new NatsLink(nats, this.process);
+    nats.world.schedule(this.process, 0, "start", () => this.#start());
+  }
+
+  /** What is left over after the stop; empty when all is well. */
+  get leftOver(): string[] {
+    const waiting = this.#gateway?.publisher.waiting ?? 0;
+    return [
+      ...this.link.leftOver,
+      ...(waiting > 0 ? [`${waiting} appends`] : []),
+      ...(this.#work.size > 0 ? [`${this.#work.size} works`] : []),
+      ...[...(this.#gateway?.users.eids() ?? [])].map((eid) => `user ${eid}`),
+    ];
+  }
+
+  admit(url: URL, token: string): ReturnType<Listener["admit"]> {
+    const gateway = this.#gateway;
+    if (gateway === undefined || gateway.draining) return { refuse: 503, text: "this gateway is draining, try again" };
+    if (!gateway.link.up) return { refuse: 503, text: "NATS is away, try again" };
+    const [eid = "", device = ""] = token.split("/");
+    const claims: Claims = { eid, device, scopes: new Set<string>(), expiresAtMs: undefined } as unknown as Claims;
+    const resume = url.searchParams.get("resume") === "manual" ? "manual" : "automatic";
+    const request = { token, device, resume } as const;
+    return { open: (socket: ClientSocket) => new GatewayConnection(gateway, socket, { ok: true, request, claims }) };
+  }
+
+  /** kill -9. */
+  kill(): void {
+    this.process.alive = false;
+    this.link.kill();
+    for (const connection of this.connections) {
+      connection.break(this.#nats.dice.chance(0.8) ? this.#nats.dice.between(0.1, 20) : undefined);
+    }
+  }
+
+  /** As services/gateway/src/service.ts stops. */
+  async stop(): Promise<void> {
+    const gateway = this.#gateway;
+    if (gateway === undefined) return;
+    gateway.draining = true;
+    for (const session of gateway.users.sessions()) session.close(4503, "draining, come back");
+    this.#positions?.stop();
+    await gateway.publisher.close();
+    await gateway.progress.flush();
+    await Promise.allSettled(this.#work);
+    await this.link.drain();
+  }
+
+  #start(): void {
+    const { link } = this;
+    const { partitions, replicas, sendDeadlineMs, dedupeWindowMs } = this.#settings;
+    const note = (line: () => string): void => this.#nats.world.note(() => `${this.process.name}: ${line()}`);
+    const users = new Users(link);
+    const reader = createReader(this.#nats, link, partitions);
+    const work = this.#work;
+    this.#gateway = {
+      node: this.process.name,
+      partitions,
+      limits: {
+        maxStanzaBytes: 65_536,
+        maxUnconfirmed: 4_096,
+        authTimeoutMs: 5_000,
+        dedupeWindowMs,
+        webPushHosts: [],
+      },
+      link,
+      publisher: new Publisher(link, { deadlineMs: sendDeadlineMs, laneDepth: laneDepthFor(replicas) }),
+      reader,
+      users,
+      policy: new FlowPolicy(link, { partitions, freshMs: 1_000, deadlineMs: sendDeadlineMs }),
+      registrations: new Registrations(),
+      progress: new Progress({ link, flushMs: 250, onError: (error) => note(() => `progress: ${String(error)}`) }),
+      verifier: {
+        verify: () => Promise.reject(new Error("tokens come in the header")),
+      } as unknown as Gateway["verifier"],
+      logger: quietLogger(note),
+      metrics: quietMetrics(),
+      draining: false,
+      track(promise) {
+        work.add(promise);
+        void promise.finally(() => work.delete(promise));
+      },
+    };
+    this.#positions = new PositionCheck({
+      link,
+      users,
+      reader,
+      roundS: POSITION_CHECK_S,
+      partitionOf: (eid) => partitionOf(eid, partitions),
+      onBehind: () => note(() => "a session was behind"),
+      onError: (error) => note(() => `positions: ${String(error)}`),
+    });
+    link.onChange((up) => {
+      if (up) for (const session of users.sessions()) session.delivery.onDoubt("reconnect");
+    });
+  }
+}
