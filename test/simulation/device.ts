@@ -150,9 +150,9 @@ export class Device {
   send(to: string): void {
     if (!this.running) return;
     const number = ++this.#counter;
+    this.unanswered++;
     this.#inside(0, () => {
       const { process } = this;
-      this.unanswered++;
       this.#client?.send({ to, id: `${this.eid}/${this.name}-${number}`, text: String(number) }).then(
         (sent) => {
           if (process !== this.process) return;

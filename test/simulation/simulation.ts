@@ -218,8 +218,9 @@ export class Simulation {
     this.fail("everything arrives in time", `${late.process.name}: ${what}`);
   }
 
-  /** Every process runs and has its NATS. */
+  /** Every process runs and has its NATS, every stream its leader. */
   #healed(): boolean {
+    for (const stream of this.nats.streams.values()) if (!stream.hasLeader) return false;
     const links = [...this.nats.links];
     return links.every(
       ({ up, session, process }) => up && session?.alive === true && process.frozenUntilMs < this.world.nowMs,

@@ -1,4 +1,4 @@
-import { BimipError, ErrorCode, type Stanza } from "@bimip/protocol";
+import { BimipError, CloseCode, ErrorCode, type Stanza } from "@bimip/protocol";
 import { defaultSockets } from "#socket";
 import { backoffMs } from "./backoff.js";
 import type { ClientOptions } from "./client-options.js";
@@ -10,6 +10,8 @@ import { Waiter } from "./waiter.js";
 /** A connection that held this long was a good one: the next attempt after it comes at once. */
 const STABLE_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
+/** What we gave up may still reach the server so much later, and replace us. */
+const GHOST_MS = 60_000;
 
 /** What a link tells its owner. */
 export interface LinkHandlers {
@@ -40,6 +42,8 @@ export class Link {
   /** The token that the server refused last, and its words. */
   #refused: { token: string; error: BimipError } | undefined;
   #loggedOut = false;
+  /** Until when (performance.now) being replaced may be the work of a connection of our own. */
+  #ghostUntilMs = 0;
   #closing: Connection | undefined;
 
   constructor(options: ClientOptions, handlers: LinkHandlers) {
@@ -155,7 +159,11 @@ export class Link {
     if (!this.#isCurrent(connection)) return;
     if (phase.name === "online" && performance.now() - phase.sinceMs >= STABLE_MS) this.#attempt = 0;
     this.#handlers.onInterrupt();
+    const isGhostly = end.code === CloseCode.REPLACED && performance.now() < this.#ghostUntilMs;
+    if (isGhostly) this.#ghostUntilMs = 0; // once: two connections of one device must not replace each other for ever
+    if (end.error?.code === ErrorCode.TIMED_OUT) this.#ghostUntilMs = performance.now() + GHOST_MS;
     const verdict = judgeEnd(end, this.#loggedOut);
+    if (isGhostly && verdict.kind === "stop") return this.#retryLater(verdict.error, true);
     if (verdict.kind === "stop") return this.#stop(verdict.error);
     if (verdict.kind === "retry") return this.#retryLater(verdict.error, verdict.wait);
     // Asked again once: a second refusal in a row is the last.

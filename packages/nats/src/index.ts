@@ -34,5 +34,12 @@ export {
 export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
 export { call, type Procedure, serve } from "./rpc.js";
 export type { SessionRecord } from "./session-record.js";
-export { ensureTopology, logStreamConfig, openBucket, type TopologyOptions, waitForTopology } from "./topology.js";
+export {
+  ensureTopology,
+  logStreamConfig,
+  openBucket,
+  PartitionsMismatch,
+  type TopologyOptions,
+  waitForTopology,
+} from "./topology.js";
 export { createTurns } from "./turns.js";

@@ -79,7 +79,7 @@ function deadStreamConfig(options: TopologyOptions): StreamShape {
 /**
  * Makes the streams and buckets, or brings them to the configured shape. May run in several replicas at once.
  *
- * @throws Error when the installation was made with another number of partitions
+ * @throws PartitionsMismatch when the installation was made with another number of partitions
  */
 export async function ensureTopology(nc: NatsConnection, options: TopologyOptions): Promise<void> {
   const jsm = await jetstreamManager(nc);
@@ -96,6 +96,9 @@ export async function ensureTopology(nc: NatsConnection, options: TopologyOption
   await announceReady(meta);
 }
 
+/** Users' logs would not be found: nothing that trying again could mend. */
+export class PartitionsMismatch extends Error {}
+
 /** Opens a bucket, making it where it does not exist. */
 export async function openBucket(nc: NatsConnection, bucket: string, replicas = 1): Promise<KV> {
   return new Kvm(nc).create(bucket, { history: 1, replicas, storage: StorageType.File });
@@ -110,7 +113,7 @@ async function ensurePartitions(meta: KV, wanted: number): Promise<number> {
   const entry = await meta.get(META_KEYS.partitions);
   const kept = Number(entry?.string());
   if (kept !== wanted) {
-    throw new Error(
+    throw new PartitionsMismatch(
       `BIMIP_LOG_PARTITIONS is ${wanted}, but this installation was made with ${kept}: users' logs would not be found`,
     );
   }

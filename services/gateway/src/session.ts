@@ -53,8 +53,10 @@ export class Session {
   unconfirmed = 0;
   /** What waits for a flow decision, per recipient, in order. */
   readonly undecided = new Map<string, Undecided[]>();
-  /** Recipients to whom something could not be stored: until when (performance.now) what follows is refused as well. */
-  readonly refusedUntilMs = new Map<string, number>();
+  /** Messages taken so far. */
+  taken = 0;
+  /** Recipients to whom something could not be stored: the earliest such message, and until when (performance.now) it is waited for. */
+  readonly refusals = new Map<string, { readonly id: string; readonly order: number; readonly untilMs: number }>();
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
   readonly #registration: Registration;

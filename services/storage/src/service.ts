@@ -8,6 +8,7 @@ import {
   ensureTopology,
   LogAdmin,
   LogEpochs,
+  PartitionsMismatch,
   PROCEDURES,
   type Procedure,
   QUEUES,
@@ -47,7 +48,17 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
     dedupeWindowS: config.BIMIP_DEDUPE_WINDOW_S,
     logMaxAgeS: config.BIMIP_LOG_MAX_AGE_S,
   };
-  await ensureTopology(link.nc, topology);
+  for (let done = false; !done; ) {
+    signal.throwIfAborted();
+    try {
+      await ensureTopology(link.nc, topology);
+      done = true;
+    } catch (error) {
+      if (error instanceof PartitionsMismatch) throw error;
+      logger.warn({ err: error }, "topology not confirmed, trying again"); // such as a cluster that still elects
+      await delay(RETRY_MS);
+    }
+  }
   logger.info(topology, "streams and buckets are as configured");
 
   const metrics = createStorageMetrics(context.metrics);

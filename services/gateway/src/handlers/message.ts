@@ -29,8 +29,11 @@ const NO_COPY_SCOPE = "no-copy";
 /** Who may send PushNotifications. */
 const PUSH_SCOPE = "push";
 
-/** After a 503 the sender's next messages to that recipient are refused for so long: what is already on its way must not overtake the repeat. */
-const REFUSED_MS = 1_000;
+/**
+ * From the first failure on, the session's messages to that recipient are refused until the earliest that failed comes
+ * again: what is already on its way must not overtake it. A client that never repeats it is let through after so long.
+ */
+const REFUSED_MS = 15_000;
 const NOT_STORED_DETAILS = "not stored, try again with the same id";
 
 /** A message on its way from the device to the logs. */
@@ -42,6 +45,8 @@ export interface Undecided {
   /** The client's; epoch milliseconds. */
   readonly timestamp: bigint;
   readonly startedMs: number;
+  /** Place in the order of this session's messages. */
+  readonly order: number;
 }
 
 /** Where a message stands already; 0 = it does not. */
@@ -81,9 +86,9 @@ function take(
   if (session.unconfirmed >= maxUnconfirmed) {
     return session.fail(tooMany(maxUnconfirmed, "messages wait for their SENT", id));
   }
-  if (isRefused(session, to)) return session.fail(tryAgain(id));
+  if (isRefused(session, to, id)) return session.fail(tryAgain(id));
   session.unconfirmed++;
-  const outgoing: Undecided = { kind, frame, id, to, timestamp, startedMs: performance.now() };
+  const outgoing: Undecided = { kind, frame, id, to, timestamp, startedMs: performance.now(), order: session.taken++ };
   const waiting = session.undecided.get(to);
   if (waiting !== undefined) return void waiting.push(outgoing);
   const known = gateway.policy.known(session.eid, to);
@@ -110,7 +115,7 @@ async function work(gateway: Gateway, session: Session, to: string, line: Undeci
     }
   } catch (error) {
     gateway.logger.warn({ err: error }, "messages refused for now");
-    refuseForAWhile(session, to);
+    for (const outgoing of line.slice(0, 1)) refuseBehind(session, outgoing);
     for (const { id } of line) {
       session.unconfirmed--;
       session.fail(tryAgainUnlessKnown(error, id, NOT_STORED_DETAILS));
@@ -133,16 +138,18 @@ async function lookUp(gateway: Gateway, session: Session, outgoing: Undecided): 
   return { index: index ?? 0, copyIndex: copyIndex ?? 0 };
 }
 
-function isRefused(session: Session, to: string): boolean {
-  const untilMs = session.refusedUntilMs.get(to);
-  if (untilMs === undefined) return false;
-  if (performance.now() < untilMs) return true;
-  session.refusedUntilMs.delete(to);
+function isRefused(session: Session, to: string, id: string): boolean {
+  const refusal = session.refusals.get(to);
+  if (refusal === undefined) return false;
+  if (refusal.id !== id && performance.now() < refusal.untilMs) return true;
+  session.refusals.delete(to);
   return false;
 }
 
-function refuseForAWhile(session: Session, to: string): void {
-  session.refusedUntilMs.set(to, performance.now() + REFUSED_MS);
+function refuseBehind(session: Session, { id, to, order }: Undecided): void {
+  const before = session.refusals.get(to);
+  const earliest = before !== undefined && before.order < order ? before : { id, order };
+  session.refusals.set(to, { id: earliest.id, order: earliest.order, untilMs: performance.now() + REFUSED_MS });
 }
 
 function tryAgain(id: string): BimipError {
@@ -163,15 +170,17 @@ function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undeci
   if (missing === 0) return answerSent(gateway, session, outgoing, index, copyIndex);
   let failure: (AppendResult & { ok: false }) | undefined;
   const settle = (result: AppendResult, isCopy: boolean): void => {
-    if (!result.ok) failure = result;
-    else if (isCopy) copyIndex = result.sequence;
+    if (!result.ok) {
+      failure = result;
+      // Not only once the other append has ended as well: what comes until then would overtake the repeat.
+      if (result.retryable) refuseBehind(session, outgoing);
+    } else if (isCopy) copyIndex = result.sequence;
     else index = result.sequence;
     if (--missing > 0) return;
     if (failure === undefined) return answerSent(gateway, session, outgoing, index, copyIndex);
     session.unconfirmed--;
     gateway.logger.warn({ reason: failure.reason, stanza: id }, "message not confirmed");
     if (!failure.retryable) return session.fail(new BimipError(ErrorCode.INTERNAL, "cannot be stored", { id }));
-    refuseForAWhile(session, to);
     session.fail(tryAgain(id));
   };
   const payload = toStored(frame, { from: session.identity, timestampMs: Date.now() });
