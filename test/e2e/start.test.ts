@@ -137,7 +137,7 @@ test("every other printed line works too", async () => {
 test("a second start finds the old data; before it, everything had stopped", async () => {
   await stopBroker();
   broker = await startBroker();
-  const listen = run("npx", ["bimip", "listen", "--as", "bob@example.com", "--count", "1", "--json"]);
+  const listen = run("npx", ["bimip", "listen", "--all", "--as", "bob@example.com", "--count", "1", "--json"]);
   await eventually(
     () => `listen: ${listen.output()}`,
     () => listen.child.exitCode !== null,
@@ -153,7 +153,7 @@ test("kill -9 of the broker's parent: the next start ends the nats-server that w
   broker = await startBroker();
   expect(broker.output()).toContain(String(before));
   expect(alive(before)).toBe(false);
-  const listen = run("npx", ["bimip", "listen", "--as", "bob@example.com", "--count", "1", "--json"]);
+  const listen = run("npx", ["bimip", "listen", "--all", "--as", "bob@example.com", "--count", "1", "--json"]);
   await eventually(
     () => `listen: ${listen.output()}`,
     () => listen.child.exitCode !== null,

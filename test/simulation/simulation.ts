@@ -207,10 +207,9 @@ export class Simulation {
     this.later(LOOK_EVERY_MS, () => this.#look());
     if (nowMs < this.endMs) return;
     const late = this.devices.find((device) => !device.complete);
-    if (late === undefined) {
-      if (this.#healed()) this.#completeSinceMs ??= nowMs;
-      return;
-    }
+    const well = late === undefined && this.#healed();
+    this.#completeSinceMs = well ? (this.#completeSinceMs ?? nowMs) : undefined;
+    if (late === undefined) return;
     if (nowMs < this.endMs + this.scenario.healMs + SETTLE_MS) return;
     const [missing, untold] = [late.missing(), late.untold()];
     const entries = `missing ${missing?.seq} ${missing?.id}, no receipt for ${untold?.seq} ${untold?.id}`;
@@ -221,10 +220,12 @@ export class Simulation {
   /** Every process runs and has its NATS, every stream its leader. */
   #healed(): boolean {
     for (const stream of this.nats.streams.values()) if (!stream.hasLeader) return false;
-    const links = [...this.nats.links];
-    return links.every(
-      ({ up, session, process }) => up && session?.alive === true && process.frozenUntilMs < this.world.nowMs,
-    );
+    const { nowMs } = this.world;
+    for (const { up, session, process } of this.nats.links) {
+      if (!up || session?.alive !== true) return false;
+      if (session.stallUntilMs > nowMs || process.frozenUntilMs > nowMs) return false;
+    }
+    return true;
   }
 
   #done(): boolean {
