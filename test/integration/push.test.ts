@@ -108,8 +108,8 @@ test("a message acknowledged between two tries is not posted again", async () =>
   await push.quiet();
   const tries = receiver.pushes("b-late@x").length;
   expect(tries).toBeLessThan(20);
-  await alice.messageSent({ id: "m2", to: { eid: "b-late@x" } });
   receiver.answer = () => ({ status: 200 });
+  await alice.messageSent({ id: "m2", to: { eid: "b-late@x" } });
   await eventually("the next one", () => receiver.pushes("b-late@x").some(({ stanza }) => stanza.message?.id === "m2"));
   expect(receiver.pushes("b-late@x").filter(({ stanza }) => stanza.message?.id === "m1").length).toBe(tries);
 });

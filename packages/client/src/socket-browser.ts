@@ -26,7 +26,8 @@ function adapt(socket: WebSocket, handlers: SocketHandlers): Socket {
   socket.addEventListener("close", ({ code, reason }) => end(code, reason));
   return {
     send: (bytes) => {
-      if (socket.readyState === OPEN) socket.send(bytes);
+      // Our encoder never writes into shared memory, which is all that the wider type would allow beside this one.
+      if (socket.readyState === OPEN) socket.send(bytes as Uint8Array<ArrayBuffer>);
     },
     close: (code, reason) => socket.close(code, reason),
     terminate: () => {
