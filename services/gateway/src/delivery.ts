@@ -128,6 +128,7 @@ export class Delivery {
     if (entry.index > this.#liveHead) this.#liveHead = entry.index;
     if (this.#mode === "live") {
       if (entry.index <= this.#position) return;
+      if (this.#o.socket.congested) return this.#toCatchUp("slow");
       if (!follows(entry, this.#position)) return this.#toCatchUp("gap", entry);
       this.#hand(entry.index, entry.bytes, () => encode(entry, this.#told));
       if (this.#o.socket.congested) this.#toCatchUp("slow");

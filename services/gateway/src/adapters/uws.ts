@@ -9,6 +9,8 @@ const BEARER_PROTOCOL = "bearer.";
 /** What uWS's `send` answers; 0 = queued: it will arrive, but the peer is slow. */
 const SENT = 1;
 const DROPPED = 2;
+/** So much is gathered for one socket in one turn: then it is sent, so that a slow peer shows before more is made for it. */
+const GATHER_BYTES = 64 * 1_024;
 /** LIBUS_LISTEN_EXCLUSIVE_PORT: a second process on the port fails instead of sharing it. */
 const EXCLUSIVE_PORT = 1;
 
@@ -58,6 +60,7 @@ class UwsSocket implements ClientSocket {
     this.#waitingBytes += frame.length;
     this.#frames.push(frame);
     if (this.congested) return this.#limit();
+    if (this.#waitingBytes >= GATHER_BYTES) return this.flush();
     if (this.#frames.length > 1) return;
     if (gathered.size === 0) setImmediate(flushGathered);
     gathered.add(this);

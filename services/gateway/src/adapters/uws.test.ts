@@ -1,0 +1,80 @@
+import { createHealth, createMetrics } from "@bimip/runtime";
+import { afterEach, expect, test, vi } from "vitest";
+import WebSocket from "ws";
+import type { ClientSocket, Transport } from "../ports.js";
+import { listenUws } from "./uws.js";
+
+const FRAME_BYTES = 60_000;
+/** More than the kernel takes for a reader that sleeps, in one turn of the event loop. */
+const BURST_FRAMES = 1_000;
+
+let transport: Transport | undefined;
+afterEach(() => transport?.close());
+
+/** A connected pair: the server's socket, a client that does not read, and how often the server's drained. */
+async function connect(): Promise<{
+  server: ClientSocket;
+  client: WebSocket;
+  closed: () => boolean;
+  drain: () => void;
+}> {
+  let server: ClientSocket | undefined;
+  let closed = false;
+  const drain = vi.fn();
+  transport = await listenUws(
+    {
+      host: "127.0.0.1",
+      port: 0,
+      maxFrameBytes: 1 << 20,
+      maxBackpressureBytes: 256 * 1_024,
+      idleTimeoutS: 120,
+      health: createHealth(),
+      metrics: createMetrics("gateway"),
+    },
+    {
+      admit: async (request) => ({ ok: true, request, claims: undefined }),
+      open(socket) {
+        server = socket;
+        return {
+          onFrame: () => undefined,
+          onDrain: drain,
+          onClose: () => {
+            closed = true;
+          },
+        };
+      },
+    },
+  );
+  const client = new WebSocket(`ws://127.0.0.1:${transport.port}/v1/ws`);
+  await new Promise((resolve) => client.once("open", resolve));
+  await vi.waitUntil(() => server !== undefined);
+  return { server: server as ClientSocket, client, closed: () => closed, drain };
+}
+
+test("a burst within one turn shows as congestion in it, and costs no connection: all of it arrives", async () => {
+  const { server, client, closed, drain } = await connect();
+  client.pause();
+  let sent = 0;
+  while (!server.congested && sent < BURST_FRAMES) server.send(Buffer.alloc(FRAME_BYTES, sent++ % 256));
+  expect(server.congested).toBe(true);
+  server.send(Buffer.alloc(1)); // what is not in a log may still be told
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(closed()).toBe(false);
+
+  const lengths: number[] = [];
+  client.on("message", (data: Buffer) => lengths.push(data.length));
+  client.resume();
+  await vi.waitUntil(() => lengths.length === sent + 1);
+  expect(lengths).toEqual([...Array.from({ length: sent }, () => FRAME_BYTES), 1]);
+  await vi.waitUntil(() => drain.mock.calls.length > 0);
+  expect(server.congested).toBe(false);
+  client.terminate();
+});
+
+test("a peer that asks and never reads the answers is closed", async () => {
+  const { server, client, closed } = await connect();
+  client.pause();
+  for (let n = 0; n < BURST_FRAMES; n++) server.send(Buffer.alloc(FRAME_BYTES));
+  await vi.waitUntil(closed);
+  client.terminate();
+});
