@@ -2,8 +2,10 @@ import type { Verifier } from "@bimip/auth";
 import type { Link, LogReader, Publisher } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
 import type { FlowPolicy } from "./flow-policy.js";
+import type { LateResends } from "./late-resend.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Progress } from "./progress.js";
+import type { ReceiptsGiven } from "./receipts-given.js";
 import type { Registrations } from "./registration.js";
 import type { Users } from "./users.js";
 
@@ -16,8 +18,6 @@ export interface Gateway {
     readonly maxStanzaBytes: number;
     readonly maxUnconfirmed: number;
     readonly authTimeoutMs: number;
-    /** JetStream recognises a repeat for so long. */
-    readonly dedupeWindowMs: number;
     /** Push services that subscriptions may name; `*.` in front: any name under one. */
     readonly webPushHosts: readonly string[];
   };
@@ -28,6 +28,8 @@ export interface Gateway {
   readonly policy: FlowPolicy;
   readonly registrations: Registrations;
   readonly progress: Progress;
+  readonly lateResends: LateResends;
+  readonly receiptsGiven: ReceiptsGiven;
   readonly verifier: Verifier;
   readonly logger: Logger;
   readonly metrics: GatewayMetrics;

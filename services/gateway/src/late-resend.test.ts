@@ -3,11 +3,15 @@ import { create } from "@bufbuild/protobuf";
 import { decodeFrame, encodeIdentity, encodeStanza, MessageSchema, toStored } from "@bimip/protocol";
 import type { ScannedEntry } from "@bimip/nats";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { LateResends, type LateResendsOptions } from "./late-resend.js";
+import { LateResends, type LateResendsOptions, type Resender } from "./late-resend.js";
 
 const WINDOW_MS = 120_000;
 const NOW = 1_732_365_000_000;
-const alice = { eid: "alice@x" };
+const device = (eid: string): Resender => ({ eid, repeats: new Map() });
+let alice: Resender;
+beforeEach(() => {
+  alice = device("alice@x");
+});
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW, toFake: ["Date"] });
@@ -78,7 +82,7 @@ it("asks once for look-ups at the same time, and again for another log, another 
   ]);
   expect(asked).toHaveLength(1);
   await late.find(alice, "carol@x", "id1", atMs);
-  await late.find({ eid: "alice@x" }, "bob@x", "id1", atMs);
+  await late.find(device("alice@x"), "bob@x", "id1", atMs);
   expect(asked).toHaveLength(3);
   await late.find(alice, "bob@x", "id1", atMs - 1);
   expect(asked.at(-1)).toEqual({ sinceMs: atMs - 1 - 60_000 });

@@ -1,10 +1,11 @@
 import { encodeIdentity, isFrom } from "@bimip/protocol";
-import { createTurns, type Scanned, type ScanRequest, scanLog } from "@bimip/nats";
-import type { Gateway } from "./gateway.js";
+import { createTurns, type Scanned, type ScanRequest } from "@bimip/nats";
 
-/** Who repeats; what was found for a session is forgotten with it. */
+/** Who repeats. */
 export interface Resender {
   readonly eid: string;
+  /** By owner of the log; kept by {@link LateResends}, forgotten with the session. */
+  readonly repeats: Map<string, Memory>;
 }
 
 export interface LateResendsOptions {
@@ -14,7 +15,7 @@ export interface LateResendsOptions {
 }
 
 /** What a session knows of one log: which of its user's entries stand in it, since when. */
-interface Memory {
+export interface Memory {
   readonly sinceMs: number;
   /** By entry id. */
   readonly indexes: Map<string, number>;
@@ -47,7 +48,6 @@ const MAX_REMEMBERED = 20_000;
  */
 export class LateResends {
   readonly #o: LateResendsOptions;
-  readonly #memories = new WeakMap<Resender, Map<string, Memory>>();
   readonly #inTurn = createTurns(MAX_CONCURRENT_SCANS);
 
   constructor(options: LateResendsOptions) {
@@ -97,15 +97,13 @@ export class LateResends {
     memory.scannedAtMs = beganMs;
   }
 
-  #memory(sender: Resender, eid: string, sinceMs: number): Memory {
-    let memories = this.#memories.get(sender);
-    if (memories === undefined) this.#memories.set(sender, (memories = new Map()));
-    let memory = memories.get(eid);
+  #memory({ repeats }: Resender, eid: string, sinceMs: number): Memory {
+    let memory = repeats.get(eid);
     if (memory === undefined || memory.sinceMs > sinceMs) {
       memory = { sinceMs, indexes: new Map(), last: 0, complete: false, scannedAtMs: 0, scanning: undefined };
     }
-    memories.delete(eid); // the one used last goes last
-    remember(memories, eid, memory, MAX_LOGS);
+    repeats.delete(eid); // the one used last goes last
+    remember(repeats, eid, memory, MAX_LOGS);
     return memory;
   }
 }
@@ -118,20 +116,4 @@ function remember<T>(map: Map<string, T>, key: string, value: T, limit: number):
     map.delete(oldest);
     return;
   }
-}
-
-const instances = new WeakMap<Gateway, LateResends>();
-
-/** The gateway's own. */
-export function lateResends(gateway: Gateway): LateResends {
-  let late = instances.get(gateway);
-  if (late === undefined) {
-    const { link, partitions, limits } = gateway;
-    late = new LateResends({
-      dedupeWindowMs: limits.dedupeWindowMs,
-      scan: (request) => scanLog(link, { ...request, partitions }),
-    });
-    instances.set(gateway, late);
-  }
-  return late;
 }

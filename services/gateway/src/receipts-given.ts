@@ -1,6 +1,4 @@
 import type { ReceiptsResponse } from "@bimip/protocol";
-import { call, PROCEDURES } from "@bimip/nats";
-import type { Gateway } from "./gateway.js";
 
 /** Who gives receipts; `logEpoch` names the log that the indexes belong to. */
 export interface Giver {
@@ -31,7 +29,6 @@ const KNOWN_PART = 1 / 2;
 /** Of the dedupe window: an answer is used for so long. What is given meanwhile JetStream knows. */
 const KEEP_PART = 1 / 8;
 const MAX_USERS = 200;
-const TIMEOUT_MS = 2_000;
 
 /** Which receipts were given already, where JetStream may have forgotten them: storage's ledger, kept for a moment. */
 export class ReceiptsGiven {
@@ -77,20 +74,4 @@ function readLedger({ epoch, receipts }: ReceiptsResponse): Ledger {
   const byStatus = new Map<number, Float64Array>();
   for (const { status, indexes } of receipts) byStatus.set(status, Float64Array.from(indexes, Number));
   return { epoch: Number(epoch), byStatus };
-}
-
-const instances = new WeakMap<Gateway, ReceiptsGiven>();
-
-/** The gateway's own. */
-export function receiptsGiven(gateway: Gateway): ReceiptsGiven {
-  let given = instances.get(gateway);
-  if (given === undefined) {
-    const { link, limits } = gateway;
-    given = new ReceiptsGiven({
-      dedupeWindowMs: limits.dedupeWindowMs,
-      ask: (eid) => call(link.nc, PROCEDURES.receipts, { eid }, TIMEOUT_MS),
-    });
-    instances.set(gateway, given);
-  }
-  return given;
 }

@@ -1,6 +1,16 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createVerifier } from "@bimip/auth";
-import { connectNats, createLogReader, laneDepthFor, partitionOf, Publisher, waitForTopology } from "@bimip/nats";
+import {
+  call,
+  connectNats,
+  createLogReader,
+  laneDepthFor,
+  partitionOf,
+  PROCEDURES,
+  Publisher,
+  scanLog,
+  waitForTopology,
+} from "@bimip/nats";
 import { CloseCode } from "@bimip/protocol";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import { listenUws } from "./adapters/uws.js";
@@ -8,10 +18,12 @@ import type { GatewayConfig } from "./config.js";
 import { Connection } from "./connection.js";
 import { FlowPolicy } from "./flow-policy.js";
 import type { Gateway } from "./gateway.js";
+import { LateResends } from "./late-resend.js";
 import { createGatewayMetrics } from "./metrics.js";
 import type { Admission, ClientSocket, ConnectRequest } from "./ports.js";
 import { PositionCheck } from "./position-check.js";
 import { Progress } from "./progress.js";
+import { ReceiptsGiven } from "./receipts-given.js";
 import { Registrations } from "./registration.js";
 import { Users } from "./users.js";
 
@@ -19,6 +31,7 @@ export { readConfig } from "./config.js";
 
 const CLOSE_SLICE = 200;
 const CLOSE_SLICE_MS = 20;
+const RECEIPTS_TIMEOUT_MS = 2_000;
 
 /** The edge: holds the devices' sockets. Resolves when it is ready to take them. */
 export async function createGateway(
@@ -51,6 +64,7 @@ export async function createGateway(
       logger.warn({ err: error }, "acknowledgements not stored, trying again");
     },
   });
+  const dedupeWindowMs = config.BIMIP_DEDUPE_WINDOW_S * 1_000;
   const work = new Set<Promise<void>>();
   let draining = false;
   const gateway: Gateway = {
@@ -60,7 +74,6 @@ export async function createGateway(
       maxStanzaBytes: config.BIMIP_MAX_STANZA_BYTES,
       maxUnconfirmed: config.BIMIP_MAX_PENDING_PER_SESSION,
       authTimeoutMs: config.BIMIP_AUTH_TIMEOUT_MS,
-      dedupeWindowMs: config.BIMIP_DEDUPE_WINDOW_S * 1_000,
       webPushHosts: config.BIMIP_WEBPUSH_HOSTS.split(",").map((host) => host.trim()),
     },
     link,
@@ -74,6 +87,11 @@ export async function createGateway(
     }),
     registrations: new Registrations(),
     progress,
+    lateResends: new LateResends({ dedupeWindowMs, scan: (request) => scanLog(link, { ...request, partitions }) }),
+    receiptsGiven: new ReceiptsGiven({
+      dedupeWindowMs,
+      ask: (eid) => call(link.nc, PROCEDURES.receipts, { eid }, RECEIPTS_TIMEOUT_MS),
+    }),
     verifier: createVerifier({ secret: config.BIMIP_JWT_SECRET }),
     logger,
     metrics: gatewayMetrics,

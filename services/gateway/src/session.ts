@@ -27,6 +27,7 @@ import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
 import { type CatchUpReason, Delivery } from "./delivery.js";
 import type { Undecided } from "./handlers/message.js";
 import type { Gateway } from "./gateway.js";
+import type { Memory } from "./late-resend.js";
 import type { ClientSocket, ResumeMode } from "./ports.js";
 import { Registration } from "./registration.js";
 
@@ -57,6 +58,11 @@ export class Session {
   taken = 0;
   /** Recipients to whom something could not be stored: the earliest such message, and until when (performance.now) it is waited for. */
   readonly refusals = new Map<string, { readonly id: string; readonly order: number; readonly untilMs: number }>();
+  /** Signals still being worked on; `tail` resolves, never rejects, once all receipts so far are on their way to the logs. */
+  readonly signals = { underWay: 0, tail: Promise.resolve() };
+  queriesUnderWay = 0;
+  /** What late repeats were looked for in. */
+  readonly repeats = new Map<string, Memory>();
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
   readonly #registration: Registration;

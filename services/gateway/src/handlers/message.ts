@@ -10,7 +10,6 @@ import {
 import { type AppendResult, entryId } from "@bimip/nats";
 import type { Flow } from "../flow-policy.js";
 import type { Gateway } from "../gateway.js";
-import { lateResends } from "../late-resend.js";
 import type { Session } from "../session.js";
 import { forStanza, tooMany, tryAgainUnlessKnown } from "./refusals.js";
 
@@ -92,7 +91,7 @@ function take(
   const waiting = session.undecided.get(to);
   if (waiting !== undefined) return void waiting.push(outgoing);
   const known = gateway.policy.known(session.eid, to);
-  if (known !== undefined && !lateResends(gateway).isLate(timestamp)) {
+  if (known !== undefined && !gateway.lateResends.isLate(timestamp)) {
     return append(gateway, session, known, outgoing, NOT_STORED);
   }
   const line = [outgoing];
@@ -108,7 +107,7 @@ async function work(gateway: Gateway, session: Session, to: string, line: Undeci
   try {
     for (let outgoing = line[0]; outgoing !== undefined; outgoing = line[0]) {
       const flow = gateway.policy.known(session.eid, to) ?? (await gateway.policy.decide(session.eid, to));
-      const late = flow.refusal === undefined && lateResends(gateway).isLate(outgoing.timestamp);
+      const late = flow.refusal === undefined && gateway.lateResends.isLate(outgoing.timestamp);
       const stored = late ? await lookUp(gateway, session, outgoing) : NOT_STORED;
       line.shift();
       append(gateway, session, flow, outgoing, stored);
@@ -127,9 +126,9 @@ async function work(gateway: Gateway, session: Session, to: string, line: Undeci
 
 /** Where a message stands that may be a repeat of what JetStream has forgotten. */
 async function lookUp(gateway: Gateway, session: Session, outgoing: Undecided): Promise<Stored> {
-  const late = lateResends(gateway);
   const timestampMs = Number(outgoing.timestamp);
-  const find = (eid: string, id: string): Promise<number | undefined> => late.find(session, eid, id, timestampMs);
+  const find = (eid: string, id: string): Promise<number | undefined> =>
+    gateway.lateResends.find(session, eid, id, timestampMs);
   const [index, copyIndex] = await Promise.all([
     find(outgoing.to, entryIdOf(session, outgoing)),
     leavesCopy(session, outgoing) ? find(session.eid, copyIdOf(session, outgoing)) : undefined,

@@ -20,23 +20,22 @@ const DEFAULT_LIMIT = 50;
 const TIMEOUT_MS = 5_000;
 const MAX_UNDER_WAY = 8;
 
-const underWay = new WeakMap<Session, number>();
-
 /** Asks storage and answers with a Page of the same id. Wrong types, limits and indexes were refused before. */
 export async function handleQuery(gateway: Gateway, session: Session, query: Query): Promise<void> {
   const { id } = query;
   if (query.type === QueryType.SESSIONS) {
     return session.fail(new BimipError(ErrorCode.NOT_BUILT, "query.type: 2 SESSIONS is not built yet", { id }));
   }
-  const others = underWay.get(session) ?? 0;
-  if (others >= MAX_UNDER_WAY) return session.fail(tooMany(MAX_UNDER_WAY, "queries are under way", id));
-  underWay.set(session, others + 1);
+  if (session.queriesUnderWay >= MAX_UNDER_WAY) {
+    return session.fail(tooMany(MAX_UNDER_WAY, "queries are under way", id));
+  }
+  session.queriesUnderWay++;
   try {
     session.send(await answer(gateway, session, query));
   } catch (error) {
     session.fail(tryAgainUnlessKnown(error, id, "storage does not answer, try again"));
   } finally {
-    underWay.set(session, (underWay.get(session) ?? 1) - 1);
+    session.queriesUnderWay--;
   }
 }
 

@@ -13,10 +13,8 @@ import {
 import { entryId, type StoredEntry } from "@bimip/nats";
 import { create } from "@bufbuild/protobuf";
 import type { Gateway } from "../gateway.js";
-import { receiptsGiven } from "../receipts-given.js";
 import type { Session } from "../session.js";
 import { forStanza, tooMany, tryAgainUnlessKnown } from "./refusals.js";
-import { SignalLine } from "./signal-line.js";
 
 /** A message and a push notification may have one id; each has receipts of its own. */
 const KINDS = { message: "receipt", pushNotification: "push-receipt" } as const;
@@ -40,31 +38,25 @@ export function handleReceipt(gateway: Gateway, session: Session, receipt: Signa
   const index = Number(receipt.monotonicId);
   if (index > 0) session.acknowledge(index, { read: status === SignalStatus.READ });
   if (id === "" || authorOf(receipt) === "") return;
-  const line = SignalLine.of(session);
+  const { signals } = session;
   const { maxUnconfirmed } = gateway.limits;
-  if (line.underWay >= maxUnconfirmed) return session.fail(tooMany(maxUnconfirmed, "receipts are under way", id));
-  line.underWay++;
-  line.tail = tell(gateway, session, receipt, frame, line);
+  if (signals.underWay >= maxUnconfirmed) return session.fail(tooMany(maxUnconfirmed, "receipts are under way", id));
+  signals.underWay++;
+  signals.tail = tell(gateway, session, receipt, frame);
 }
 
 /** Checks at once, but appends in the order of the receipts. */
-async function tell(
-  gateway: Gateway,
-  session: Session,
-  receipt: Signal,
-  frame: Frame,
-  line: SignalLine,
-): Promise<void> {
-  const before = line.tail;
+async function tell(gateway: Gateway, session: Session, receipt: Signal, frame: Frame): Promise<void> {
+  const before = session.signals.tail;
   try {
     const [checked] = await Promise.all([check(gateway, session, receipt), before]);
-    if (checked !== undefined) return append(gateway, session, receipt, frame, checked, line);
+    if (checked !== undefined) return append(gateway, session, receipt, frame, checked);
   } catch (thrown) {
     await before;
     if (thrown instanceof NoSuchMessage) session.send(comeBack(receipt, thrown.message));
     else session.fail(tryAgainUnlessKnown(thrown, receipt.id, NOT_STORED));
   }
-  line.underWay--;
+  session.signals.underWay--;
 }
 
 /** Undefined: it was given before. */
@@ -80,7 +72,7 @@ async function check(gateway: Gateway, session: Session, receipt: Signal): Promi
   }
   const flow = gateway.policy.known(session.eid, author) ?? (await gateway.policy.decide(session.eid, author));
   if (flow.refusal !== undefined) throw flow.refusal;
-  const given = await receiptsGiven(gateway).has(session, status, index, entry.storedAtMs);
+  const given = await gateway.receiptsGiven.has(session, status, index, entry.storedAtMs);
   return given ? undefined : { kind: KINDS[kind], logSubject: flow.logSubject };
 }
 
@@ -100,7 +92,6 @@ function append(
   receipt: Signal,
   frame: Frame,
   { kind, logSubject }: Checked,
-  line: SignalLine,
 ): void {
   const { id, status, monotonicId } = receipt;
   const author = authorOf(receipt);
@@ -112,7 +103,7 @@ function append(
       lane: `${session.id}>${author}`,
     },
     (result) => {
-      line.underWay--;
+      session.signals.underWay--;
       if (result.ok) {
         if (!result.duplicate) gateway.metrics.receipts.inc({ status });
         return gateway.progress.receiptGiven(session, status, Number(monotonicId));

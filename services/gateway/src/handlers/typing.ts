@@ -4,7 +4,6 @@ import type { Flow } from "../flow-policy.js";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
 import { forStanza } from "./refusals.js";
-import { SignalLine } from "./signal-line.js";
 
 /** Typing and recording: to the online devices of `to` and nowhere else, unanswered; dropped when it cannot go now. */
 export function handleTyping(gateway: Gateway, session: Session, signal: Signal, frame: Frame): void | Promise<void> {
@@ -14,15 +13,15 @@ export function handleTyping(gateway: Gateway, session: Session, signal: Signal,
 }
 
 async function decideAndPublish(gateway: Gateway, session: Session, signal: Signal, frame: Frame): Promise<void> {
-  const line = SignalLine.of(session);
-  if (line.underWay >= gateway.limits.maxUnconfirmed) return;
-  line.underWay++;
+  const { signals } = session;
+  if (signals.underWay >= gateway.limits.maxUnconfirmed) return;
+  signals.underWay++;
   try {
     publish(gateway, session, await gateway.policy.decide(session.eid, signal.to?.eid ?? ""), signal, frame);
   } catch {
     // No router answered for so long that nobody is typing that any more.
   } finally {
-    line.underWay--;
+    signals.underWay--;
   }
 }
 
