@@ -1,6 +1,6 @@
 import { issueToken } from "@bimip/auth";
 import { type BimipClient, BimipError, createClient } from "@bimip/client";
-import { ErrorCode } from "@bimip/protocol";
+import { ErrorCode, SignalStatus } from "@bimip/protocol";
 import { type DeviceKey, type DeviceName, deviceKey, type History } from "./history.js";
 import { startTcpProxy, type TcpProxy } from "./tcp-proxy.js";
 
@@ -54,6 +54,9 @@ export async function connectChaosDevice(options: ChaosDeviceOptions): Promise<C
   client.on("message", ({ id, text, from, to, index, replayed }) => {
     const sender = deviceKey({ eid: from.eid, device: from.device ?? "" });
     history.received(key, { id, text, from: sender, to: to.eid, index, replayed });
+  });
+  client.on("signal", ({ status, id, from }) => {
+    if (status === SignalStatus.DELIVERED) history.receiptCame(key, { id, from: from?.eid ?? "" });
   });
   await client.connect();
   return {

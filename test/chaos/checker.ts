@@ -1,4 +1,12 @@
-import { type Attempt, type DeviceKey, type DeviceName, deviceKey, type History, type Sighting } from "./history.js";
+import {
+  type Attempt,
+  type DeviceKey,
+  type DeviceName,
+  deviceKey,
+  type History,
+  type ReceiptSighting,
+  type Sighting,
+} from "./history.js";
 
 /**
  * What the broker promised and did not keep.
@@ -9,6 +17,8 @@ import { type Attempt, type DeviceKey, type DeviceName, deviceKey, type History,
  * - unexpected: never sent, received by someone it was not for, or changed on the way
  * - unanswered: neither acknowledged nor refused, though everything works again
  * - refused: rejected for good, though nothing was wrong with it
+ * - untold: delivered to another user, and a device of its author never heard of it
+ * - told twice: a device of its author heard of its delivery more than once
  * - misfiled: the log does not hold it at the index that SENT told, or holds it twice
  */
 export const VIOLATIONS = [
@@ -18,6 +28,8 @@ export const VIOLATIONS = [
   "unexpected",
   "unanswered",
   "refused",
+  "untold",
+  "told twice",
   "misfiled",
 ] as const;
 
@@ -53,6 +65,7 @@ export function judge(history: History, devices: readonly DeviceName[]): Verdict
     const sightings = history.sightings.get(deviceKey(device)) ?? [];
     received += sightings.length;
     violations.push(...judgeDevice(device, sightings, history.attempts));
+    violations.push(...judgeReceipts(device, history.receipts.get(deviceKey(device)) ?? [], history.attempts));
   }
   for (const attempt of attempts) {
     const { id, acknowledged, refused } = attempt;
@@ -105,6 +118,32 @@ function* judgeDevice(
     const { id, acknowledged } = attempt;
     if (acknowledged === undefined || !isFor(attempt, name) || seen.has(id)) continue;
     yield { kind: "lost", id, device, details: `SENT with index ${acknowledged.index}, own ${acknowledged.logIndex}` };
+  }
+}
+
+/** Every device of an author hears once that the message was delivered to the other user. */
+function* judgeReceipts(
+  name: DeviceName,
+  receipts: readonly ReceiptSighting[],
+  attempts: ReadonlyMap<string, Attempt>,
+): Iterable<Violation> {
+  const device = deviceKey(name);
+  const isTold = ({ from, to }: Attempt): boolean => to !== name.eid && from.startsWith(`${name.eid}/`);
+  const told = new Map<string, ReceiptSighting>();
+  for (const receipt of receipts) {
+    const { id, from, atMs } = receipt;
+    const attempt = attempts.get(id);
+    const before = told.get(id);
+    if (attempt === undefined || !isTold(attempt) || attempt.to !== from) {
+      yield { kind: "unexpected", id, device, details: `receipt from ${from} at ${atMs} ms` };
+    } else if (before !== undefined) {
+      yield { kind: "told twice", id, device, details: `at ${before.atMs} and at ${atMs} ms` };
+    } else told.set(id, receipt);
+  }
+  for (const attempt of attempts.values()) {
+    const { id, acknowledged } = attempt;
+    if (acknowledged === undefined || !isTold(attempt) || told.has(id)) continue;
+    yield { kind: "untold", id, device, details: `no receipt from ${attempt.to}` };
   }
 }
 

@@ -38,10 +38,22 @@ export interface Sighting {
   readonly atMs: number;
 }
 
+/** One DELIVERED receipt handed to the application of one device. */
+export interface ReceiptSighting {
+  /** Of the message. */
+  readonly id: string;
+  /** EID of the one who got it. */
+  readonly from: string;
+  /** Milliseconds since the run began. */
+  readonly atMs: number;
+}
+
 /** All that happened to the messages of one run, and a journal of it in a file. */
 export class History {
   readonly attempts = new Map<string, Attempt>();
   readonly sightings = new Map<DeviceKey, Sighting[]>();
+  /** DELIVERED receipts handed to applications. */
+  readonly receipts = new Map<DeviceKey, ReceiptSighting[]>();
   #acknowledged = 0;
   readonly #journal: string | undefined;
   readonly #startedMs = performance.now();
@@ -49,7 +61,10 @@ export class History {
 
   /** @param journal file that each event is appended to, one line of JSON; default none */
   constructor(devices: readonly DeviceName[], journal?: string) {
-    for (const device of devices) this.sightings.set(deviceKey(device), []);
+    for (const device of devices) {
+      this.sightings.set(deviceKey(device), []);
+      this.receipts.set(deviceKey(device), []);
+    }
     this.#journal = journal;
   }
 
@@ -84,6 +99,11 @@ export class History {
   received(device: DeviceKey, sighting: Omit<Sighting, "atMs">): void {
     this.sightings.get(device)?.push({ ...sighting, atMs: this.nowMs });
     this.note("received", { device, ...sighting, text: undefined });
+  }
+
+  receiptCame(device: DeviceKey, receipt: Omit<ReceiptSighting, "atMs">): void {
+    this.receipts.get(device)?.push({ ...receipt, atMs: this.nowMs });
+    this.note("receipt", { device, ...receipt });
   }
 
   /** A line of the journal. */

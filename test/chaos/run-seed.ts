@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../kit/eventually.js";
 import { type ChaosDevice, connectChaosDevice } from "./chaos-device.js";
-import { judge, judgeLogs, type Verdict } from "./checker.js";
+import { judge, judgeLogs, type Verdict, type ViolationKind } from "./checker.js";
 import { planFaults } from "./fault-plan.js";
 import { runFaults } from "./fault-runner.js";
 import { History } from "./history.js";
@@ -136,8 +136,11 @@ async function settle(history: History, devices: readonly ChaosDevice[], tell: (
   await complete();
 }
 
+/** What may still come. */
+const MISSING: ReadonlySet<ViolationKind> = new Set(["lost", "unanswered", "untold"]);
+
 function countMissing(history: History, devices: readonly ChaosDevice[]): number {
-  return judge(history, devices).violations.filter(({ kind }) => kind === "lost" || kind === "unanswered").length;
+  return judge(history, devices).violations.filter(({ kind }) => MISSING.has(kind)).length;
 }
 
 async function comeBack({ key, client, line }: ChaosDevice): Promise<void> {

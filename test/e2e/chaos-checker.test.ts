@@ -39,12 +39,28 @@ function receive(id: string, devices: readonly DeviceKey[] = AUDIENCE, changes: 
   }
 }
 
-/** `kind id device` of each violation. */
-const found = () => judge(history, DEVICES).violations.map(({ kind, id, device }) => `${kind} ${id} ${device}`);
+/** `to` tells the author's devices that it has the message. */
+function tell(id: string, devices: readonly DeviceKey[]) {
+  const [, to = ""] = id.split("-");
+  for (const device of devices) history.receiptCame(device, { id, from: to });
+}
+const ANN = ["ann/phone", "ann/laptop"];
+
+/** `kind id device` of each violation, of messages or of receipts. */
+const all = () => judge(history, DEVICES).violations;
+const line = ({ kind, id, device }: ReturnType<typeof all>[number]) => `${kind} ${id} ${device}`;
+const found = () =>
+  all()
+    .filter(({ kind }) => kind !== "untold")
+    .map(line);
 
 test("a run without a fault: the numbers, and no violation", () => {
-  for (const counter of [1, 2, 3]) receive(sent(counter));
+  for (const counter of [1, 2, 3]) {
+    receive(sent(counter));
+    tell(`ann/phone-bob-${counter}`, ANN);
+  }
   receive(sent(1, { from: "bob/phone", to: "ann" }), ["bob/laptop", "ann/phone", "ann/laptop"]);
+  tell("bob/phone-ann-1", ["bob/phone", "bob/laptop"]);
   receive(sent(9, { from: "ann/laptop", to: "ann" }), ["ann/phone"]);
   expect(judge(history, DEVICES)).toEqual({ attempted: 5, acknowledged: 5, received: 13, violations: [] });
 });
@@ -100,6 +116,22 @@ test("unexpected: never sent, another user's, one's own, changed, from someone e
   ]);
 });
 
+test("untold, told twice: a receipt that a device of the author did not get, or got again; never sent, or not its own", () => {
+  const id = sent(1);
+  receive(id);
+  tell(id, ["ann/phone"]);
+  tell(id, ["ann/phone", "eve/phone"]);
+  history.receiptCame("ann/laptop", { id, from: "eve" });
+  tell("ann/phone-bob-7", ["ann/phone"]);
+  expect(all().map(line)).toEqual([
+    `told twice ${id} ann/phone`,
+    "unexpected ann/phone-bob-7 ann/phone",
+    `unexpected ${id} ann/laptop`,
+    `untold ${id} ann/laptop`,
+    `unexpected ${id} eve/phone`,
+  ]);
+});
+
 test("refused", () => {
   const id = attempt(1);
   history.refused(id, "500 cannot be stored");
@@ -134,7 +166,9 @@ test("misfiled: not at the index of SENT, not there at all, or twice", () => {
 
 test("each kind is counted, and told with where it was seen", () => {
   receive(sent(2), ["ann/laptop", "bob/phone"]); // lost
+  tell("ann/phone-bob-2", [...ANN, "ann/phone"]); // told twice
   receive(sent(1)); // reordered, twice
+  tell("ann/phone-bob-1", ["ann/phone"]); // untold
   receive("ann/phone-bob-1", ["bob/phone"]); // duplicated
   receive("nobody-bob-1", ["eve/phone"]); // unexpected
   attempt(3); // unanswered
@@ -149,6 +183,8 @@ test("each kind is counted, and told with where it was seen", () => {
     unexpected: 1,
     unanswered: 1,
     refused: 1,
+    untold: 1,
+    "told twice": 1,
     misfiled: 1,
   });
   expect(Object.keys(counts).sort()).toEqual([...VIOLATIONS].sort());
