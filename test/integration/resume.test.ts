@@ -247,6 +247,23 @@ describe("RESUME", () => {
     expect(await phone.resumed()).toMatchObject({ monotonicId: 0n, firstId: 0n, details: "" });
   });
 
+  test("of another log's epoch comes back with type 3, before anything of this log", async () => {
+    const eid = "other-log@x";
+    const indexes = await stored(eid, 3);
+    const phone = await system.device(eid, "phone", { query: "?resume=manual", settle: false });
+    const { REQUEST, ERROR } = SignalType;
+    const asked = { type: REQUEST, status: SignalStatus.RESUME, monotonicId: indexes[0] as bigint };
+    phone.send("signal", create(SignalSchema, { ...asked, id: "old", epoch: 1n }));
+    const refused = await phone.until("signal", ({ id }) => id === "old");
+    expect(refused).toMatchObject({ type: ERROR, monotonicId: indexes[0], firstId: indexes[0] });
+    expect(refused.details).toContain("another log");
+    await phone.settle();
+    expect(ids(phone)).toEqual([]);
+    phone.send("signal", create(SignalSchema, { ...asked, id: "now", epoch: refused.epoch }));
+    await phone.until("signal", ({ id }) => id === "now");
+    expect(ids(phone)).toEqual(names(1, 3));
+  });
+
   test("beyond the head comes back with type 3, and the session goes on as it was", async () => {
     const eid = "beyond@x";
     const indexes = await stored(eid, 2);

@@ -15,8 +15,9 @@ beforeAll(async () => {
 });
 afterAll(() => kit.stop());
 
-async function resume(eid: string, device: string, after = 0, on = kit, atMs = Date.now()) {
-  const answer = await on.ask(PROCEDURES.resume, { eid, device, after: BigInt(after), timestamp: BigInt(atMs) });
+async function resume(eid: string, device: string, after = 0, on = kit, atMs = Date.now(), epoch = 0) {
+  const request = { eid, device, after: BigInt(after), epoch: BigInt(epoch), timestamp: BigInt(atMs) };
+  const answer = await on.ask(PROCEDURES.resume, request);
   return {
     after: Number(answer.after),
     firstId: Number(answer.firstId),
@@ -253,6 +254,11 @@ test("a recreated log: every device gets all of the new one and is told, until i
   await jsm.streams.delete(logStream(partitionOf("judy", PARTITIONS)));
   await ensureTopology(kit.link.nc, { partitions: PARTITIONS, replicas: 1, dedupeWindowS: 120, logMaxAgeS: 0 });
   const index = await kit.message("judy", "bob", "judy", "new");
+  // Who says which log its index is of is refused before it gets anything from the middle of another.
+  const refused = await resume("judy", "phone", 1, kit, Date.now(), epoch);
+  expect(refused).toMatchObject({ beyondHead: true, head: index });
+  expect(refused.details).toMatch(/^index 1 is one of another log: the log was recreated at /);
+  expect(await resume("judy", "phone", 0, kit, Date.now(), epoch)).toMatchObject({ beyondHead: false, after: 0 });
   for (const device of ["phone", "tablet", "phone"]) {
     const answer = await resume("judy", device);
     expect(answer).toMatchObject({ after: 0, firstId: index, head: index, beyondHead: false });

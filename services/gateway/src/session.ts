@@ -39,6 +39,16 @@ const RESUME_RETRY_MS = [50, 100, 250, 500, 1_000] as const;
 /** The longest timer that Node keeps, 24.8 days; a connection that old may as well authenticate anew. */
 const MAX_TIMER_MS = 2_147_483_647;
 
+/** What a RESUME asks for. */
+export interface ResumeAsked {
+  /** N = behind N, 0 = behind the stored cursor, -1 = everything retained, the device's own included. */
+  readonly after: bigint;
+  /** The Signal's, for the answer. */
+  readonly id: string;
+  /** The log that N is an index of; 0 = the device does not say. */
+  readonly epoch: bigint;
+}
+
 /** One authenticated connection of one device. */
 export class Session {
   readonly id = randomUUID();
@@ -140,13 +150,12 @@ export class Session {
   }
 
   /**
-   * RESUME on request. Behind the head: the same Signal comes back with type 3; storage away: goes on when it is back.
-   *
-   * @param after N = behind N, 0 = behind the stored cursor, -1 = everything retained, the device's own included
+   * RESUME on request. Behind the head, or of another log than today's: the same Signal comes back with type 3; storage
+   * away: goes on when it is back.
    */
-  async resume(after: bigint, id: string): Promise<void> {
+  async resume({ after, id, epoch }: ResumeAsked): Promise<void> {
     await this.#begun;
-    const answer = await this.#ask(after);
+    const answer = await this.#ask(after, epoch);
     if (answer === undefined) return;
     if (!answer.beyondHead) return this.#replay(answer, "resume", { id, withOwn: after === EVERYTHING });
     const signal = create(SignalSchema, {
@@ -228,14 +237,14 @@ export class Session {
   }
 
   /** Asks storage until it answers; undefined when the session ended or a newer RESUME came meanwhile. */
-  async #ask(after: bigint): Promise<ResumeResponse | undefined> {
+  async #ask(after: bigint, epoch = 0n): Promise<ResumeResponse | undefined> {
     const { link, progress, logger } = this.#gateway;
     const asked = ++this.#asked;
     const { eid, device } = this;
     for (let attempt = 0; ; attempt++) {
       try {
         await progress.settled(eid, device); // an earlier session's last acknowledgements
-        const request = { eid, device, after, timestamp: BigInt(Date.now()) };
+        const request = { eid, device, after, epoch, timestamp: BigInt(Date.now()) };
         const answer = await call(link.nc, PROCEDURES.resume, request, RESUME_TIMEOUT_MS);
         if (this.#closed || asked !== this.#asked) return undefined;
         this.#logEpoch = Number(answer.epoch);

@@ -51,6 +51,12 @@ export async function resume(parts: ResumeParts, request: ResumeRequest): Promis
   const head = Math.max(logHead, highestKnown(record));
   const recreated = known !== undefined && known.epoch !== record.epoch;
   const answer = { firstId: BigInt(firstId), head: BigInt(head), epoch: BigInt(record.epoch) };
+  if (after > 0 && request.epoch > 0n && Number(request.epoch) !== record.epoch) {
+    // Refused before anything is handed over: in another log that index would be somewhere in the middle.
+    parts.metrics.gapsTold.inc({ reason: "recreated" });
+    const details = `index ${after} is one of another log: ${recreation(record.epoch).text}`;
+    return { ...answer, after: BigInt(head), beyondHead: true, details };
+  }
   if (after > head && !recreated) {
     const details = `index ${after} lies beyond the head of the log, ${head}`;
     return { ...answer, after: BigInt(head), beyondHead: true, details };
