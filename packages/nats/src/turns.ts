@@ -1,5 +1,8 @@
+/** Runs a work when it has its turn; answers with its result. */
+export type Turns = <T>(work: () => Promise<T>) => Promise<T>;
+
 /** At most `places` of the given works run at once; the others wait in order. */
-export function createTurns(places: number): <T>(work: () => Promise<T>) => Promise<T> {
+export function createTurns(places: number): Turns {
   let free = places;
   const waiting: (() => void)[] = [];
   return async (work) => {

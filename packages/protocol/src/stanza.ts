@@ -47,6 +47,11 @@ export const SHAPE_BY_ROUTE: ReadonlyMap<number, StanzaShape> = new Map(STANZA_S
 /** The shapes by kind. */
 export const SHAPE_BY_KIND: ReadonlyMap<StanzaKind, StanzaShape> = new Map(STANZA_SHAPES.map((s) => [s.kind, s]));
 
+/** Name of a kind in the .proto file's words: `push_notification` for `pushNotification`. */
+export function stanzaName(kind: StanzaKind): string {
+  return SHAPE_BY_KIND.get(kind)?.field.name ?? kind;
+}
+
 /** The id of a stanza (`tracking_id` of a contact); `""` where it has none. */
 export function stanzaId(stanza: Stanza): string {
   const field = SHAPE_BY_KIND.get(stanza.kind)?.idField;

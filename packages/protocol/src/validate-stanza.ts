@@ -3,7 +3,7 @@ import type { Check } from "./field-checks.js";
 import { ErrorCode } from "./gen/bimip/bimip_pb.js";
 import { LIMITS } from "./limits.js";
 import { nameProblem } from "./names.js";
-import { SHAPE_BY_KIND, STANZA_SHAPES, type Stanza, stanzaId, type StanzaKind } from "./stanza.js";
+import { STANZA_SHAPES, type Stanza, stanzaId, type StanzaKind, stanzaName } from "./stanza.js";
 import { STANZA_RULES } from "./stanza-rules.js";
 
 interface FieldRule {
@@ -50,7 +50,7 @@ export function validateStanza(stanza: Stanza): BimipError | undefined {
 }
 
 function refused(stanza: Stanza, code: number, path: string, text: string): BimipError {
-  const name = SHAPE_BY_KIND.get(stanza.kind)?.field.name ?? stanza.kind;
+  const name = stanzaName(stanza.kind);
   const field = path === "" ? name : `${name}.${path}`;
   const id = stanzaId(stanza);
   const validId = nameProblem(id, LIMITS.idBytes) === undefined ? id : undefined;

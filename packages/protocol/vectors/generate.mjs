@@ -166,7 +166,13 @@ const serverMessages = {
   },
   SessionEventRes: { epoch: big },
   SessionClaim: { device: "phone", sessionId: "s-1", epoch: "7" },
-  ResumeRequest: { eid: "alice@example.com", device: "phone", after: "-1", timestamp: "1732365000123" },
+  ResumeRequest: {
+    eid: "alice@example.com",
+    device: "phone",
+    after: "-1",
+    timestamp: "1732365000123",
+    epoch: "1732365000122",
+  },
   ResumeResponse: {
     after: "41",
     firstId: "7",
@@ -174,6 +180,7 @@ const serverMessages = {
     epoch: "1732365000123",
     details: "trimmed",
     beyondHead: true,
+    handed: "43",
   },
   ProgressRequest: {
     devices: [

@@ -5,8 +5,10 @@ import {
   encodeIdentity,
   encodeIdentityPrefix,
   encodeStanza,
+  isFrom,
   type Message,
   MessageSchema,
+  type Signal,
   SignalStatus,
   type Stanza,
   toStored,
@@ -71,13 +73,15 @@ test("whatever is lost on the way, whatever the order of events: everything once
       };
       for (let n = 0; n < before; n++) append();
 
+      const phone = encodeIdentityPrefix(EID, "phone");
       const socket = new SlowSocket(() => roll() < 10);
       const delivery = new Delivery({
         eid: EID,
         device: "phone",
-        identityPrefix: encodeIdentityPrefix(EID, "phone"),
+        identityPrefix: phone,
         socket,
         metrics,
+        onBack: () => undefined,
         onError: () => undefined,
         reader: {
           async head() {
@@ -98,8 +102,21 @@ test("whatever is lost on the way, whatever the order of events: everything once
         socket.congested = false;
         delivery.onDrain();
       };
+      /** Own copies that SENT told of, and how many stanzas had come before. */
+      const sent = new Map<number, number>();
+      const unsent: number[] = [];
+      const tellSent = (own: number): void => {
+        delivery.ownTold(own);
+        sent.set(own, socket.stanzas.length);
+      };
       for (let n = 0; n < 120; n++) {
         const copy = append();
+        // SENT comes before the copy, after it, or, to a message of an earlier session, never.
+        if (isFrom(copy.bytes, phone)) {
+          if (roll() < 60) tellSent(copy.index);
+          else if (roll() < 70) unsent.push(copy.index);
+        }
+        if (roll() < 20) for (const own of unsent.splice(0)) tellSent(own);
         if (roll() < 85) delivery.onLive(copy, (live, previousId) => withIndexes(live.bytes, live.index, previousId));
         if (roll() < 50) await turn();
         if (roll() < 30) drain();
@@ -123,13 +140,16 @@ test("whatever is lost on the way, whatever the order of events: everything once
         .map((item) => ({ index: item.index, value: decodeFrame(item.bytes).stanza.value as Message }))
         .filter(({ value }) => value.from?.eid === "bob@x");
       expect(messages.map(({ id }) => id)).toEqual(expected.map(({ value }) => value.id));
-      // previous_id: the last entry told to this device, its own copies included
-      const told = log.map((item) => item.index);
-      for (const message of messages) {
-        const at = told.indexOf(Number(message.monotonicId));
-        expect(Number(message.previousId)).toBe(told[at - 1] ?? 0);
-      }
+      // previous_id: the last entry told to this device; its own copies count once SENT told them, or in a replay
       expect(resumes()).toHaveLength(1);
+      const replayedTo = Number((resumes()[0]?.value as Signal).monotonicId);
+      const theirs = new Set(messages.map(({ monotonicId }) => Number(monotonicId)));
+      for (const [place, { kind, value }] of socket.stanzas.entries()) {
+        if (kind !== "message") continue;
+        const before = log.map((item) => item.index).filter((at) => at < Number(value.monotonicId));
+        const told = before.filter((at) => theirs.has(at) || at <= replayedTo || (sent.get(at) ?? Infinity) <= place);
+        expect(Number(value.previousId)).toBe(told.at(-1) ?? 0);
+      }
     }),
     { numRuns: 300 },
   );

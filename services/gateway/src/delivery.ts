@@ -23,7 +23,7 @@ export interface LiveEntry {
 }
 
 /** Why a session reads its log instead of the live copies; `position` = the periodic check found it behind. */
-export type CatchUpReason = "connect" | "resume" | "gap" | "slow" | "reconnect" | "position";
+export type CatchUpReason = "connect" | "resume" | "gap" | "slow" | "reconnect" | "position" | "recreated";
 
 /** Where a replay begins, and what its RESUME answer says of the log (spec C, Signal 10–12). */
 export interface Start {
@@ -48,7 +48,9 @@ export interface DeliveryOptions {
   readonly socket: ClientSocket;
   readonly reader: Pick<LogReader, "head" | "page">;
   readonly metrics: GatewayMetrics;
-  /** A log that cannot be read; it is tried again. */
+  /** The log's head lies before what was handed over: is it still the same log? May start the delivery anew. */
+  readonly onBack: () => void;
+  /** A log that cannot be read, once until it can be; it is tried again. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -64,7 +66,7 @@ const MIN_PAGE_ENTRIES = 16;
 const AHEAD_ENTRIES = 256;
 /** Flush, and look whether the peer still takes it, after so many bytes of a page. */
 const FLUSH_BYTES = 32 * 1024;
-const RETRY_MS = 200;
+const RETRY_MS = [200, 400, 800, 1_600, 3_000] as const;
 /** A replica that lags behind the leader gets so much time before it is asked again. */
 const STALE_REPLICA_MS = 10;
 
@@ -90,6 +92,12 @@ export class Delivery {
   #announced = false;
   #pageEntries = PAGE_ENTRIES;
   #epoch = 0;
+  /** Own copies that SENT told of, ahead of the position. */
+  readonly #ownTold = new Set<number>();
+  /** Entries up to here are known to be gone; for a start that does not know it yet. */
+  #trimmedTo = 0;
+  /** The head that was found before the position, and at which position: asked about once. */
+  #back: { readonly head: number; readonly position: number } | undefined;
   /** The replay under way: reaching the head that the log had at its begin is still to be announced. */
   #replay: Start | undefined;
 
@@ -107,15 +115,36 @@ export class Delivery {
     return this.#announced;
   }
 
-  /** Hands over what lies behind `start.after`, announces the head by RESUME, goes live. */
-  start(start: Start, reason: CatchUpReason): void {
-    if (this.#mode === "closed") return;
+  /** The log that the position is one of; 0 before the first start. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The device was told where its log stands, and has all of it. */
+  get atHead(): boolean {
+    return this.#announced && this.#mode === "live";
+  }
+
+  /**
+   * Hands over what lies behind `start.after`, announces the head by RESUME, goes live. Answers with the id of a RESUME whose
+   * replay this one ends before it was announced; "" = none.
+   */
+  start(start: Start, reason: CatchUpReason): string {
+    if (this.#mode === "closed") return "";
+    const overtaken = this.#replay?.id ?? "";
+    if (start.epoch !== this.#epoch) {
+      this.#liveHead = 0;
+      this.#trimmedTo = 0;
+      this.#ownTold.clear();
+    }
     this.#position = start.after;
     this.#told = start.after;
     this.#replay = start;
     this.#epoch = start.epoch;
     this.#loop = undefined;
     this.#toCatchUp(reason);
+    if (this.#trimmedTo >= start.firstId) this.onTrimmed(this.#trimmedTo);
+    return overtaken;
   }
 
   /** Not started yet: a manual RESUME is waited for, or the first start is still to come. */
@@ -125,8 +154,10 @@ export class Delivery {
 
   /** A live copy. */
   onLive(entry: LiveEntry, encode: (entry: LiveEntry, previousId: number) => Uint8Array): void {
+    const isBack = this.#goesBack(entry);
     if (entry.index > this.#liveHead) this.#liveHead = entry.index;
     if (this.#mode === "live") {
+      if (isBack) return this.#toCatchUp("position");
       if (entry.index <= this.#position) return;
       if (this.#o.socket.congested) return this.#toCatchUp("slow");
       if (!follows(entry, this.#position)) return this.#toCatchUp("gap", entry);
@@ -147,15 +178,22 @@ export class Delivery {
     this.#read();
   }
 
-  /** The log holds an entry that should have come by now. False if it did. */
-  onBehind(head: number): boolean {
-    if (this.#mode !== "live" || head <= this.#position) return false;
+  /** The log's head lies elsewhere, and not because something is on its way. False if that is looked at already. */
+  onHead(head: number): boolean {
+    if (this.#mode !== "live" || this.#isAskedAbout(head)) return false;
     this.#toCatchUp("position");
     return true;
   }
 
+  /** SENT told the device where its own copy lies: from there on it counts for previous_id. */
+  ownTold(index: number): void {
+    if (index > this.#position) this.#ownTold.add(index);
+    else if (index > this.#told) this.#told = index;
+  }
+
   /** Entries up to `trimmedTo` are gone. A device that did not have them yet is told, never silently skipped. */
   onTrimmed(trimmedTo: number): void {
+    this.#trimmedTo = Math.max(trimmedTo, this.#trimmedTo);
     if (this.#mode !== "catchUp" || trimmedTo <= this.#position) return;
     this.#signalResume({
       position: this.#position,
@@ -200,10 +238,15 @@ export class Delivery {
     const current = (): boolean => loop === this.#loop && this.#mode === "catchUp";
     let target: number | undefined;
     let next: NextPage | undefined;
+    let failures = 0;
     while (current()) {
       try {
-        target ??= await this.#o.reader.head(this.#o.eid);
-        if (!current()) return;
+        if (target === undefined) {
+          target = await this.#o.reader.head(this.#o.eid);
+          if (!current()) return;
+          if (target < this.#position) this.#askAbout(target);
+          if (!current()) return;
+        }
         if (this.#position < target) {
           const page = await (next?.after === this.#position ? next.page : this.#page(this.#position));
           if (!current()) return;
@@ -226,12 +269,27 @@ export class Delivery {
         if (this.#position >= target) target = Math.max(target, this.#liveHead);
         if (this.#o.socket.congested) return this.#pause();
       } catch (error) {
-        this.#o.onError(error);
+        if (failures === 0) this.#o.onError(error);
         target = undefined;
         next = undefined;
-        await delay(RETRY_MS);
+        await delay((RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)] ?? 0) * (0.5 + Math.random()));
       }
     }
+  }
+
+  /** Copies come in the order of the log: an earlier index, or a beginning, means that the log is not the one it was. */
+  #goesBack({ index, previous }: LiveEntry): boolean {
+    return index <= this.#liveHead || (previous === 0 && index < this.#position);
+  }
+
+  #askAbout(head: number): void {
+    if (this.#isAskedAbout(head)) return;
+    this.#back = { head, position: this.#position };
+    this.#o.onBack();
+  }
+
+  #isAskedAbout(head: number): boolean {
+    return this.#back?.head === head && this.#back.position === this.#position;
   }
 
   #page(after: number): Promise<LogEntry[]> {
@@ -309,9 +367,10 @@ export class Delivery {
 
   #hand(index: number, bytes: Uint8Array, encode: () => Uint8Array): void {
     this.#position = index;
+    const wasTold = this.#ownTold.delete(index);
     if (this.#replay?.withOwn !== true && isFrom(bytes, this.#o.identityPrefix)) {
-      // Of its own copy SENT's log_id told it; of its own receipt to itself nothing did.
-      if (entryKind(bytes) !== "signal") this.#told = index;
+      // Of an own copy in a replay the device was told in an earlier session; of its own receipt to itself it never is.
+      if (wasTold || (this.#replay !== undefined && entryKind(bytes) !== "signal")) this.#told = index;
       return;
     }
     const target = entryTarget(bytes);

@@ -1,5 +1,5 @@
 import type { Verifier } from "@bimip/auth";
-import type { Link, LogReader, Publisher } from "@bimip/nats";
+import type { Link, LogReader, Publisher, Turns } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
 import type { FlowPolicy } from "./flow-policy.js";
 import type { LateResends } from "./late-resend.js";
@@ -17,6 +17,10 @@ export interface Gateway {
   readonly limits: {
     readonly maxStanzaBytes: number;
     readonly maxUnconfirmed: number;
+    /** Of messages without their SENT. */
+    readonly maxPendingBytesPerSession: number;
+    readonly maxPendingBytes: number;
+    readonly sendDeadlineMs: number;
     readonly authTimeoutMs: number;
     /** Push services that subscriptions may name; `*.` in front: any name under one. */
     readonly webPushHosts: readonly string[];
@@ -35,6 +39,10 @@ export interface Gateway {
   readonly metrics: GatewayMetrics;
   /** True from the begin of the stop on: nobody is admitted. */
   readonly draining: boolean;
+  /** Questions where sessions go on, a few at a time: after an outage all sessions ask. */
+  readonly resumeInTurn: Turns;
+  /** Messages without their SENT, of all sessions, ended ones too. */
+  readonly pending: { bytes: number };
   /** Work that the stop waits for. */
   track(work: Promise<void>): void;
 }

@@ -10,9 +10,15 @@ export interface PositionCheckOptions {
   /** In this time every user is checked once. */
   readonly roundS: number;
   readonly partitionOf: (eid: string) => number;
-  /** A session was found behind its log. */
+  /** A session was found behind its log, or beyond its end. */
   readonly onBehind: () => void;
   readonly onError: (error: unknown) => void;
+}
+
+/** Where a log ended and a session stood when they were compared. */
+interface Suspicion {
+  readonly head: number;
+  readonly position: number;
 }
 
 const TICK_MS = 500;
@@ -33,7 +39,7 @@ export class PositionCheck {
   #round: string[] = [];
   #perTick = 0;
   #nextRoundMs = 0;
-  #suspects = new Map<Session, number>();
+  #suspects = new Map<Session, Suspicion>();
   #checking = false;
 
   constructor(options: PositionCheckOptions) {
@@ -89,14 +95,18 @@ export class PositionCheck {
   #compare(heads: ReadonlyMap<string, number>): void {
     for (const [eid, head] of heads) {
       for (const session of this.#o.users.sessionsOf(eid)) {
-        if (session.delivery.position < head) this.#suspects.set(session, head);
+        const { position } = session.delivery;
+        if (position !== head) this.#suspects.set(session, { head, position });
       }
     }
   }
 
   #judge(): void {
-    for (const [session, head] of this.#suspects) {
-      if (session.delivery.onBehind(head)) this.#o.onBehind();
+    for (const [session, { head, position }] of this.#suspects) {
+      const { delivery } = session;
+      // Ahead of a replica that lags, or of a log that went back; whoever gets on meanwhile is fine.
+      const isSuspicious = head > delivery.position || (head < position && position === delivery.position);
+      if (isSuspicious && delivery.onHead(head)) this.#o.onBehind();
     }
     this.#suspects = new Map();
   }

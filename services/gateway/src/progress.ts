@@ -14,6 +14,8 @@ export interface Reached {
   readonly cursor?: number;
   readonly read?: number;
   readonly handed?: number;
+  /** The device has all that its log holds: had it been away until now, nothing would have been missed. */
+  readonly seen?: boolean;
 }
 
 export interface ProgressOptions {
@@ -27,7 +29,7 @@ type DeviceChange = MessageInitShape<typeof DeviceProgressSchema>;
 type UserChange = MessageInitShape<typeof UserProgressSchema>;
 
 interface Batch {
-  readonly devices: Map<string, Required<Reached> & ProgressOwner & { lastSeenMs: number }>;
+  readonly devices: Map<string, Required<Omit<Reached, "seen">> & ProgressOwner & { lastSeenMs: number }>;
   /** Indexes of messages by status, by user. */
   readonly receipts: Map<string, { epoch: number; byStatus: Map<number, Set<number>> }>;
 }
@@ -36,6 +38,8 @@ const TIMEOUT_MS = 2_000;
 const RETRY_MS = 500;
 /** Devices, and users with receipts, in one question; keeps it far below NATS's limit of 1 MiB. */
 const MAX_PER_REQUEST = 500;
+/** Receipts of one user and status that wait for storage, which keeps no more of them either. */
+const MAX_RECEIPTS_KEPT = 4_096;
 /** A receipt costs 8 bytes at most. */
 const MAX_RECEIPTS_PER_REQUEST = 50_000;
 
@@ -69,7 +73,7 @@ export class Progress {
       cursor: reached.cursor ?? 0,
       read: reached.read ?? 0,
       handed: reached.handed ?? 0,
-      lastSeenMs: Date.now(),
+      lastSeenMs: reached.seen === true ? Date.now() : 0,
     });
     if (last) this.#arm(0);
     else this.#arm(this.#o.flushMs);
@@ -164,7 +168,14 @@ function addReceipts(batch: Batch, eid: string, epoch: number, status: number, i
   if (user.epoch > epoch) return;
   let given = user.byStatus.get(status);
   if (given === undefined) user.byStatus.set(status, (given = new Set()));
-  for (const index of indexes) given.add(index);
+  for (const index of indexes) {
+    given.add(index);
+    if (given.size <= MAX_RECEIPTS_KEPT) continue;
+    for (const oldest of given) {
+      given.delete(oldest);
+      break;
+    }
+  }
 }
 
 function* requestsOf(batch: Batch): Iterable<MessageInitShape<typeof ProgressRequestSchema>> {

@@ -4,6 +4,7 @@ import {
   call,
   connectNats,
   createLogReader,
+  createTurns,
   laneDepthFor,
   partitionOf,
   PROCEDURES,
@@ -32,6 +33,7 @@ export { readConfig } from "./config.js";
 const CLOSE_SLICE = 200;
 const CLOSE_SLICE_MS = 20;
 const RECEIPTS_TIMEOUT_MS = 2_000;
+const MAX_CONCURRENT_RESUMES = 64;
 
 /** The edge: holds the devices' sockets. Resolves when it is ready to take them. */
 export async function createGateway(
@@ -45,7 +47,8 @@ export async function createGateway(
     onError: (error) => logger.error({ err: error }, "NATS"),
   });
   const { partitions, replicas } = await waitForTopology(link.nc, { signal });
-  const gatewayMetrics = createGatewayMetrics(context.metrics);
+  const pending = { bytes: 0 };
+  const gatewayMetrics = createGatewayMetrics(context.metrics, pending);
   const publisher = new Publisher(link, {
     deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
     laneDepth: laneDepthFor(replicas),
@@ -73,6 +76,9 @@ export async function createGateway(
     limits: {
       maxStanzaBytes: config.BIMIP_MAX_STANZA_BYTES,
       maxUnconfirmed: config.BIMIP_MAX_PENDING_PER_SESSION,
+      maxPendingBytesPerSession: config.BIMIP_MAX_PENDING_BYTES_PER_SESSION,
+      maxPendingBytes: config.BIMIP_MAX_PENDING_BYTES,
+      sendDeadlineMs: config.BIMIP_SEND_DEADLINE_MS,
       authTimeoutMs: config.BIMIP_AUTH_TIMEOUT_MS,
       webPushHosts: config.BIMIP_WEBPUSH_HOSTS.split(",").map((host) => host.trim()),
     },
@@ -92,9 +98,11 @@ export async function createGateway(
       dedupeWindowMs,
       ask: (eid) => call(link.nc, PROCEDURES.receipts, { eid }, RECEIPTS_TIMEOUT_MS),
     }),
+    resumeInTurn: createTurns(MAX_CONCURRENT_RESUMES),
     verifier: createVerifier({ secret: config.BIMIP_JWT_SECRET }),
     logger,
     metrics: gatewayMetrics,
+    pending,
     get draining() {
       return draining;
     },

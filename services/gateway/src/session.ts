@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Claims } from "@bimip/auth";
 import {
   BimipError,
@@ -25,28 +24,30 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
 import { type CatchUpReason, Delivery } from "./delivery.js";
-import type { Undecided } from "./handlers/message.js";
+import { Outgoing } from "./handlers/outgoing.js";
 import type { Gateway } from "./gateway.js";
 import type { Memory } from "./late-resend.js";
 import type { ClientSocket, ResumeMode } from "./ports.js";
+import { ReceiptLine } from "./receipt-line.js";
 import { Registration } from "./registration.js";
+import { type ResumeAsked, ResumeLine } from "./resume-line.js";
 
 const ERROR_CODE_SERVER = 500;
-const STORED_CURSOR = 0n;
+/** Behind the stored cursor; nobody waits for the answer by an id. */
+const STORED_CURSOR: ResumeAsked = { after: 0n, id: "", epoch: 0n };
 const EVERYTHING = -1n;
 const RESUME_TIMEOUT_MS = 2_000;
-const RESUME_RETRY_MS = [50, 100, 250, 500, 1_000] as const;
 /** The longest timer that Node keeps, 24.8 days; a connection that old may as well authenticate anew. */
 const MAX_TIMER_MS = 2_147_483_647;
 
-/** What a RESUME asks for. */
-export interface ResumeAsked {
-  /** N = behind N, 0 = behind the stored cursor, -1 = everything retained, the device's own included. */
-  readonly after: bigint;
-  /** The Signal's, for the answer. */
-  readonly id: string;
-  /** The log that N is an index of; 0 = the device does not say. */
-  readonly epoch: bigint;
+/** What the device has of one log. Nothing of it holds in another one. */
+interface Standing {
+  /** The log; 0 until storage has said. */
+  readonly epoch: number;
+  /** Handed over up to here before the replay under way, by this session or an earlier one. */
+  handed: number;
+  cursor: number;
+  read: number;
 }
 
 /** One authenticated connection of one device. */
@@ -60,16 +61,10 @@ export class Session {
   /** Subject of the user's own log. */
   readonly logSubject: string;
   readonly delivery: Delivery;
-  /** Messages without their SENT yet. */
-  unconfirmed = 0;
-  /** What waits for a flow decision, per recipient, in order. */
-  readonly undecided = new Map<string, Undecided[]>();
-  /** Messages taken so far. */
-  taken = 0;
-  /** Recipients to whom something could not be stored: the earliest such message, and until when (performance.now) it is waited for. */
-  readonly refusals = new Map<string, { readonly id: string; readonly order: number; readonly untilMs: number }>();
-  /** Signals still being worked on; `tail` resolves, never rejects, once all receipts so far are on their way to the logs. */
-  readonly signals = { underWay: 0, tail: Promise.resolve() };
+  readonly outgoing = new Outgoing();
+  readonly receipts = new ReceiptLine(({ index, read }) => this.#acknowledge(index, read));
+  /** Typing that waits for its flow decision. */
+  typingUnderWay = 0;
   queriesUnderWay = 0;
   /** What late repeats were looked for in. */
   readonly repeats = new Map<string, Memory>();
@@ -79,14 +74,14 @@ export class Session {
   readonly #identityPrefix: Uint8Array;
   readonly #expiry: NodeJS.Timeout | undefined;
   #begun: Promise<void> = Promise.resolve();
-  /** RESUMEs so far; only the newest is answered. */
-  #asked = 0;
-  #logEpoch = 0;
-  #handedEpoch = 0;
-  /** Handed over before the replay under way. */
-  #handed = 0;
-  #cursor = 0;
-  #read = 0;
+  readonly #resumes: ResumeLine;
+  #standing: Standing = { epoch: 0, handed: 0, cursor: 0, read: 0 };
+  #onLogKnown: () => void = () => undefined;
+  /** Resolves once storage has said which log the device's indexes belong to. Not at all when the session ends before. */
+  readonly logKnown = new Promise<void>((resolve) => {
+    this.#onLogKnown = resolve;
+  });
+  #comparesLog = false;
   #epoch = 0;
   #newestClaim = 0;
   #closed = false;
@@ -108,7 +103,14 @@ export class Session {
       socket,
       reader: gateway.reader,
       metrics: gateway.metrics,
+      onBack: () => this.#compareLog(),
       onError: (error) => gateway.logger.warn({ err: error }, "log not readable, trying again"),
+    });
+    this.#resumes = new ResumeLine({
+      ask: (asked) => this.#ask(asked),
+      isClosed: () => this.#closed,
+      onOvertaken: ({ after, id }) => this.#refuseResume(after, id, "overtaken by a newer RESUME"),
+      onError: (error) => gateway.logger.warn({ err: error }, "storage did not say where to go on, trying again"),
     });
     if (claims.expiresAtMs !== undefined) {
       const leftMs = Math.min(claims.expiresAtMs - Date.now(), MAX_TIMER_MS);
@@ -129,9 +131,12 @@ export class Session {
   /** Architecture's order at connect: subscribe live, flush, then read the log up to its head, then live. */
   async begin(resume: ResumeMode): Promise<void> {
     this.#begun = this.#gateway.users.add(this);
+    // Manual or not: storage hears of the device.
+    this.#resumes.addOwn(STORED_CURSOR, (answer) => {
+      this.#enter(answer);
+      if (resume === "automatic") this.#replay(answer, "connect", { id: "", withOwn: false });
+    });
     await this.#begun;
-    const answer = await this.#ask(STORED_CURSOR); // manual or not: storage hears of the device
-    if (answer !== undefined && resume === "automatic") this.#replay(answer, "connect", { id: "", withOwn: false });
   }
 
   /** Resolves once live copies reach this session: nothing may be read from the log before. */
@@ -141,44 +146,43 @@ export class Session {
 
   /** The log that this session's indexes belong to; 0 until storage has said. */
   get logEpoch(): number {
-    return this.#logEpoch;
+    return this.#standing.epoch;
   }
 
   /** Index up to which the log was handed over. */
   get handed(): number {
-    return Math.max(this.#handed, this.delivery.position);
+    const { epoch, handed } = this.#standing;
+    return this.delivery.epoch === epoch ? Math.max(handed, this.delivery.position) : handed;
   }
 
   /**
-   * RESUME on request. Behind the head, or of another log than today's: the same Signal comes back with type 3; storage
-   * away: goes on when it is back.
+   * RESUME on request. Behind the head, of another log than today's, or overtaken by a newer one: the same Signal comes
+   * back with type 3; storage away: goes on when it is back.
    */
-  async resume({ after, id, epoch }: ResumeAsked): Promise<void> {
-    await this.#begun;
-    const answer = await this.#ask(after, epoch);
-    if (answer === undefined) return;
-    if (!answer.beyondHead) return this.#replay(answer, "resume", { id, withOwn: after === EVERYTHING });
-    const signal = create(SignalSchema, {
-      id,
-      type: SignalType.ERROR,
-      status: SignalStatus.RESUME,
-      monotonicId: after,
-      timestamp: BigInt(Date.now()),
-      details: answer.details,
-      firstId: answer.firstId,
-      epoch: answer.epoch,
+  resume(asked: ResumeAsked): void {
+    const { after, id } = asked;
+    this.#resumes.add(asked, (answer) => {
+      this.#enter(answer);
+      if (answer.beyondHead) this.#refuseResume(after, id, answer.details, answer);
+      else this.#replay(answer, "resume", { id, withOwn: after === EVERYTHING });
     });
-    this.send(encodeStanza("signal", signal));
   }
 
   /** Moves the device's cursor: cumulative, never back, at most to what was handed over. */
-  acknowledge(index: number, options: { read?: boolean } = {}): void {
+  #acknowledge(index: number, isRead: boolean): void {
+    const standing = this.#standing;
     const cursor = Math.min(index, this.handed);
-    const read = options.read === true ? cursor : 0;
-    if (cursor <= this.#cursor && read <= this.#read) return;
-    this.#cursor = Math.max(cursor, this.#cursor);
-    this.#read = Math.max(read, this.#read);
-    this.#gateway.progress.device(this, { cursor: this.#cursor, read: this.#read, handed: this.handed });
+    const read = isRead ? cursor : 0;
+    if (cursor <= standing.cursor && read <= standing.read) return;
+    standing.cursor = Math.max(cursor, standing.cursor);
+    standing.read = Math.max(read, standing.read);
+    const { atHead } = this.delivery;
+    this.#gateway.progress.device(this, {
+      cursor: standing.cursor,
+      read: standing.read,
+      handed: this.handed,
+      seen: atHead,
+    });
   }
 
   /** A stanza that is in no log. A device that cannot take it now never gets it. */
@@ -230,39 +234,67 @@ export class Session {
     this.#closed = true;
     clearTimeout(this.#expiry);
     // Seen only once it was told what may be gone: an expired log is known by how long a device was away.
-    if (this.delivery.announced) this.#gateway.progress.device(this, { handed: this.handed }, true);
+    const { announced, atHead } = this.delivery;
+    if (announced) this.#gateway.progress.device(this, { handed: this.handed, seen: atHead }, true);
     this.delivery.close();
     this.#gateway.users.remove(this);
     this.#gateway.track(this.#registration.end());
   }
 
-  /** Asks storage until it answers; undefined when the session ended or a newer RESUME came meanwhile. */
-  async #ask(after: bigint, epoch = 0n): Promise<ResumeResponse | undefined> {
-    const { link, progress, logger } = this.#gateway;
-    const asked = ++this.#asked;
+  async #ask({ after, epoch }: ResumeAsked): Promise<ResumeResponse> {
+    const { link, progress, resumeInTurn } = this.#gateway;
     const { eid, device } = this;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await progress.settled(eid, device); // an earlier session's last acknowledgements
-        const request = { eid, device, after, epoch, timestamp: BigInt(Date.now()) };
-        const answer = await call(link.nc, PROCEDURES.resume, request, RESUME_TIMEOUT_MS);
-        if (this.#closed || asked !== this.#asked) return undefined;
-        this.#logEpoch = Number(answer.epoch);
-        return answer;
-      } catch (error) {
-        if (this.#closed || asked !== this.#asked) return undefined;
-        logger.warn({ err: error }, "storage did not say where to go on, trying again");
-        await delay(RESUME_RETRY_MS[Math.min(attempt, RESUME_RETRY_MS.length - 1)] ?? 0);
-      }
+    await this.#begun;
+    return resumeInTurn(async () => {
+      await progress.settled(eid, device); // an earlier session's last acknowledgements
+      const request = { eid, device, after, epoch, timestamp: BigInt(Date.now()) };
+      return call(link.nc, PROCEDURES.resume, request, RESUME_TIMEOUT_MS);
+    });
+  }
+
+  /** Takes note of the log that storage speaks of. */
+  #enter({ epoch, handed }: ResumeResponse): void {
+    const before = this.handed;
+    if (Number(epoch) === this.#standing.epoch) {
+      this.#standing.handed = Math.max(before, Number(handed));
+      return;
     }
+    this.#standing = { epoch: Number(epoch), handed: Number(handed), cursor: 0, read: 0 };
+    this.repeats.clear();
+    this.#onLogKnown();
   }
 
   #replay(answer: ResumeResponse, reason: CatchUpReason, asked: { id: string; withOwn: boolean }): void {
     const { after, firstId, epoch, details } = answer;
-    this.#handed = Number(epoch) === this.#handedEpoch ? this.handed : 0;
-    this.#handedEpoch = Number(epoch);
     const start = { after: Number(after), firstId: Number(firstId), epoch: Number(epoch), details, ...asked };
-    this.delivery.start(start, reason);
+    const overtaken = this.delivery.start(start, reason);
+    if (overtaken !== "") this.#refuseResume(after, overtaken, "overtaken by a newer RESUME");
+  }
+
+  /** The log's head lies before what was handed over: it may be another log. */
+  #compareLog(): void {
+    if (this.#comparesLog) return;
+    this.#comparesLog = true;
+    this.#resumes.addOwn(STORED_CURSOR, (answer) => {
+      this.#comparesLog = false;
+      const isAnother = Number(answer.epoch) !== this.delivery.epoch;
+      this.#enter(answer);
+      if (isAnother) this.#replay(answer, "recreated", { id: "", withOwn: false });
+    });
+  }
+
+  #refuseResume(after: bigint, id: string, details: string, log?: { firstId: bigint; epoch: bigint }): void {
+    const signal = create(SignalSchema, {
+      id,
+      type: SignalType.ERROR,
+      status: SignalStatus.RESUME,
+      monotonicId: after,
+      timestamp: BigInt(Date.now()),
+      details,
+      firstId: log?.firstId ?? 0n,
+      epoch: log?.epoch ?? BigInt(this.#standing.epoch),
+    });
+    this.send(encodeStanza("signal", signal));
   }
 
   #expire(): void {

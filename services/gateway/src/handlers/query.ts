@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import {
   BimipError,
   ErrorCode,
@@ -69,7 +70,9 @@ async function history(gateway: Gateway, session: Session, query: Query): Promis
 }
 
 async function unread(gateway: Gateway, session: Session, query: Query): Promise<Uint8Array> {
-  const request = { eid: session.eid, with: query.with?.eid ?? "" };
+  const { eid, device } = session;
+  await gateway.progress.settled(eid, device); // who read and then asks gets the new number
+  const request = { eid, with: query.with?.eid ?? "" };
   const { rows } = await call(gateway.link.nc, PROCEDURES.unread, request, TIMEOUT_MS);
   const counts = rows.map(({ eid, count, lastId }) => create(UnreadSchema, { with: { eid }, count, lastId }));
   return encodeStanza("page", create(PageSchema, { id: query.id, done: true, unread: counts }));
@@ -78,6 +81,8 @@ async function unread(gateway: Gateway, session: Session, query: Query): Promise
 /** @param subscription JSON; empty: none any more */
 async function subscribe(gateway: Gateway, session: Session, id: string, subscription: string): Promise<Uint8Array> {
   const { eid, device } = session;
+  if (session.logEpoch === 0) await Promise.race([session.logKnown, delay(TIMEOUT_MS, undefined, { ref: false })]);
+  if (session.logEpoch === 0) throw new Error("storage does not know the device yet");
   await call(gateway.link.nc, PROCEDURES.subscription, { eid, device, subscription }, TIMEOUT_MS);
   return encodePage({ id, items: [], next: 0, done: true });
 }

@@ -14,7 +14,7 @@ import { entryId, type StoredEntry } from "@bimip/nats";
 import { create } from "@bufbuild/protobuf";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
-import { forStanza, tooMany, tryAgainUnlessKnown } from "./refusals.js";
+import { flowRefusal, forStanza, tooMany, tryAgainUnlessKnown } from "./refusals.js";
 
 /** A message and a push notification may have one id; each has receipts of its own. */
 const KINDS = { message: "receipt", pushNotification: "push-receipt" } as const;
@@ -30,33 +30,42 @@ interface Checked {
 class NoSuchMessage extends Error {}
 
 /**
- * DELIVERED, READ, PLAYED, FORWARDED. Moves the device's cursor, and, where `id` and `to` name a message of one's log
- * and its author, appends the Signal to the author's log: once per message and status, whichever device is first.
+ * DELIVERED, READ, PLAYED, FORWARDED. Where `id` and `to` name a message of one's log and its author, appends the Signal to
+ * the author's log: once per message and status, whichever device is first. Then moves the device's cursor.
  */
 export function handleReceipt(gateway: Gateway, session: Session, receipt: Signal, frame: Frame): void {
-  const { id, status } = receipt;
-  const index = Number(receipt.monotonicId);
-  if (index > 0) session.acknowledge(index, { read: status === SignalStatus.READ });
-  if (id === "" || authorOf(receipt) === "") return;
-  const { signals } = session;
+  const { id, status, monotonicId } = receipt;
+  const { receipts } = session;
   const { maxUnconfirmed } = gateway.limits;
-  if (signals.underWay >= maxUnconfirmed) return session.fail(tooMany(maxUnconfirmed, "receipts are under way", id));
-  signals.underWay++;
-  signals.tail = tell(gateway, session, receipt, frame);
+  if (receipts.waiting >= maxUnconfirmed) return session.fail(tooMany(maxUnconfirmed, "receipts are under way", id));
+  const conclude = receipts.begin({ index: Number(monotonicId), read: status === SignalStatus.READ });
+  const namesMessage = id !== "" && authorOf(receipt) !== "";
+  if (namesMessage) receipts.tail = tell(gateway, session, receipt, frame, conclude);
+  else if (session.logEpoch > 0) conclude(true);
+  else void session.logKnown.then(() => conclude(true));
 }
 
 /** Checks at once, but appends in the order of the receipts. */
-async function tell(gateway: Gateway, session: Session, receipt: Signal, frame: Frame): Promise<void> {
-  const before = session.signals.tail;
+async function tell(
+  gateway: Gateway,
+  session: Session,
+  receipt: Signal,
+  frame: Frame,
+  conclude: (moves: boolean) => void,
+): Promise<void> {
+  const before = session.receipts.tail;
   try {
+    await session.logKnown; // which receipts were given is known by log
     const [checked] = await Promise.all([check(gateway, session, receipt), before]);
-    if (checked !== undefined) return append(gateway, session, receipt, frame, checked);
+    if (checked !== undefined) return append(gateway, session, receipt, frame, checked, conclude);
+    conclude(true);
   } catch (thrown) {
     await before;
     if (thrown instanceof NoSuchMessage) session.send(comeBack(receipt, thrown.message));
     else session.fail(tryAgainUnlessKnown(thrown, receipt.id, NOT_STORED));
+    // What was refused for good is done with; what is to be tried again must not be passed.
+    conclude(thrown instanceof NoSuchMessage || (thrown instanceof BimipError && thrown.code < ErrorCode.INTERNAL));
   }
-  session.signals.underWay--;
 }
 
 /** Undefined: it was given before. */
@@ -71,7 +80,7 @@ async function check(gateway: Gateway, session: Session, receipt: Signal): Promi
     throw new NoSuchMessage(`id: your log holds no message of this id from ${author} at ${monotonicId}`);
   }
   const flow = gateway.policy.known(session.eid, author) ?? (await gateway.policy.decide(session.eid, author));
-  if (flow.refusal !== undefined) throw flow.refusal;
+  if (flow.refusal !== undefined) throw flowRefusal(flow.refusal, "signal", receipt.id);
   const given = await gateway.receiptsGiven.has(session, status, index, entry.storedAtMs);
   return given ? undefined : { kind: KINDS[kind], logSubject: flow.logSubject };
 }
@@ -92,6 +101,7 @@ function append(
   receipt: Signal,
   frame: Frame,
   { kind, logSubject }: Checked,
+  conclude: (moves: boolean) => void,
 ): void {
   const { id, status, monotonicId } = receipt;
   const author = authorOf(receipt);
@@ -103,7 +113,7 @@ function append(
       lane: `${session.id}>${author}`,
     },
     (result) => {
-      session.signals.underWay--;
+      conclude(result.ok || !result.retryable);
       if (result.ok) {
         if (!result.duplicate) gateway.metrics.receipts.inc({ status });
         return gateway.progress.receiptGiven(session, status, Number(monotonicId));

@@ -3,7 +3,7 @@ import { SUBJECTS } from "@bimip/nats";
 import type { Flow } from "../flow-policy.js";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
-import { forStanza } from "./refusals.js";
+import { flowRefusal } from "./refusals.js";
 
 /** Typing and recording: to the online devices of `to` and nowhere else, unanswered; dropped when it cannot go now. */
 export function handleTyping(gateway: Gateway, session: Session, signal: Signal, frame: Frame): void | Promise<void> {
@@ -13,20 +13,19 @@ export function handleTyping(gateway: Gateway, session: Session, signal: Signal,
 }
 
 async function decideAndPublish(gateway: Gateway, session: Session, signal: Signal, frame: Frame): Promise<void> {
-  const { signals } = session;
-  if (signals.underWay >= gateway.limits.maxUnconfirmed) return;
-  signals.underWay++;
+  if (session.typingUnderWay >= gateway.limits.maxUnconfirmed) return;
+  session.typingUnderWay++;
   try {
     publish(gateway, session, await gateway.policy.decide(session.eid, signal.to?.eid ?? ""), signal, frame);
   } catch {
     // No router answered for so long that nobody is typing that any more.
   } finally {
-    signals.underWay--;
+    session.typingUnderWay--;
   }
 }
 
 function publish(gateway: Gateway, session: Session, flow: Flow, signal: Signal, frame: Frame): void {
-  if (flow.refusal !== undefined) return session.fail(forStanza(flow.refusal, signal.id));
+  if (flow.refusal !== undefined) return session.fail(flowRefusal(flow.refusal, "signal", signal.id));
   if (!gateway.link.up) return;
   const bytes = stampSignal(frame, session.identity, Date.now());
   gateway.link.nc.publish(SUBJECTS.stanza(signal.to?.eid ?? ""), bytes);

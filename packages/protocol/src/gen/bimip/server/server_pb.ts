@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file bimip/server/server.proto.
  */
 export const file_bimip_server_server: GenFile = /*@__PURE__*/
-  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkifwoMU2Vzc2lvbkV2ZW50EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEgwKBG9wZW4YBSABKAgSEQoJdGltZXN0YW1wGAYgASgDEg8KB2FkZHJlc3MYByABKAkiIAoPU2Vzc2lvbkV2ZW50UmVzEg0KBWVwb2NoGAEgASgDIkEKDFNlc3Npb25DbGFpbRIOCgZkZXZpY2UYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoAyJdCg1SZXN1bWVSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDQoFYWZ0ZXIYAyABKAMSEQoJdGltZXN0YW1wGAQgASgDEg0KBWVwb2NoGAUgASgDInQKDlJlc3VtZVJlc3BvbnNlEg0KBWFmdGVyGAEgASgDEhAKCGZpcnN0X2lkGAIgASgDEgwKBGhlYWQYAyABKAMSDQoFZXBvY2gYBCABKAMSDwoHZGV0YWlscxgFIAEoCRITCgtiZXlvbmRfaGVhZBgGIAEoCCJrCg9Qcm9ncmVzc1JlcXVlc3QSLQoHZGV2aWNlcxgBIAMoCzIcLmJpbWlwLnNlcnZlci5EZXZpY2VQcm9ncmVzcxIpCgV1c2VycxgCIAMoCzIaLmJpbWlwLnNlcnZlci5Vc2VyUHJvZ3Jlc3MiEgoQUHJvZ3Jlc3NSZXNwb25zZSJ9Cg5EZXZpY2VQcm9ncmVzcxILCgNlaWQYASABKAkSDgoGZGV2aWNlGAIgASgJEg4KBmN1cnNvchgDIAEoAxIOCgZoYW5kZWQYBCABKAMSDAoEcmVhZBgFIAEoAxIRCglsYXN0X3NlZW4YBiABKAMSDQoFZXBvY2gYByABKAMiaQoMVXNlclByb2dyZXNzEgsKA2VpZBgBIAEoCRIOCgZwdXNoZWQYAiABKAMSLQoIcmVjZWlwdHMYAyADKAsyGy5iaW1pcC5zZXJ2ZXIuUmVjZWlwdHNHaXZlbhINCgVlcG9jaBgEIAEoAyIwCg1SZWNlaXB0c0dpdmVuEg4KBnN0YXR1cxgBIAEoBRIPCgdpbmRleGVzGAIgAygDIh4KD1JlY2VpcHRzUmVxdWVzdBILCgNlaWQYASABKAkiUAoQUmVjZWlwdHNSZXNwb25zZRItCghyZWNlaXB0cxgBIAMoCzIbLmJpbWlwLnNlcnZlci5SZWNlaXB0c0dpdmVuEg0KBWVwb2NoGAIgASgDIm0KDkhpc3RvcnlSZXF1ZXN0EgsKA2VpZBgBIAEoCRIMCgR3aXRoGAIgASgJEg4KBmJlZm9yZRgDIAEoAxINCgVhZnRlchgEIAEoAxINCgVsaW1pdBgFIAEoBRISCgpldmVyeXRoaW5nGAYgASgIIjwKD0hpc3RvcnlSZXNwb25zZRINCgVpdGVtcxgBIAMoDBIMCgRuZXh0GAIgASgDEgwKBGRvbmUYAyABKAgiKgoNVW5yZWFkUmVxdWVzdBILCgNlaWQYASABKAkSDAoEd2l0aBgCIAEoCSJHCg5VbnJlYWRSZXNwb25zZRImCgRyb3dzGAEgAygLMhguYmltaXAuc2VydmVyLlVucmVhZEZyb20SDQoFdG90YWwYAiABKAUiOQoKVW5yZWFkRnJvbRILCgNlaWQYASABKAkSDQoFY291bnQYAiABKAUSDwoHbGFzdF9pZBgDIAEoAyJIChNTdWJzY3JpcHRpb25SZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSFAoMc3Vic2NyaXB0aW9uGAMgASgJIhYKFFN1YnNjcmlwdGlvblJlc3BvbnNlIh8KEFB1c2hTdGF0ZVJlcXVlc3QSCwoDZWlkGAEgASgJIngKEVB1c2hTdGF0ZVJlc3BvbnNlEg0KBWFja2VkGAEgASgDEg4KBnB1c2hlZBgCIAEoAxINCgVlcG9jaBgDIAEoAxI1Cg1zdWJzY3JpcHRpb25zGAQgAygLMh4uYmltaXAuc2VydmVyLlB1c2hTdWJzY3JpcHRpb24iOAoQUHVzaFN1YnNjcmlwdGlvbhIOCgZkZXZpY2UYASABKAkSFAoMc3Vic2NyaXB0aW9uGAIgASgJIhsKDEVyYXNlUmVxdWVzdBILCgNlaWQYASABKAkiMwoNRXJhc2VSZXNwb25zZRIOCgZlcmFzZWQYASABKAMSEgoKdHJpbW1lZF90bxgCIAEoAyIgCgpMb2dUcmltbWVkEhIKCnRyaW1tZWRfdG8YASABKANiBnByb3RvMw");
+  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkifwoMU2Vzc2lvbkV2ZW50EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEgwKBG9wZW4YBSABKAgSEQoJdGltZXN0YW1wGAYgASgDEg8KB2FkZHJlc3MYByABKAkiIAoPU2Vzc2lvbkV2ZW50UmVzEg0KBWVwb2NoGAEgASgDIkEKDFNlc3Npb25DbGFpbRIOCgZkZXZpY2UYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoAyJdCg1SZXN1bWVSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDQoFYWZ0ZXIYAyABKAMSEQoJdGltZXN0YW1wGAQgASgDEg0KBWVwb2NoGAUgASgDIoQBCg5SZXN1bWVSZXNwb25zZRINCgVhZnRlchgBIAEoAxIQCghmaXJzdF9pZBgCIAEoAxIMCgRoZWFkGAMgASgDEg0KBWVwb2NoGAQgASgDEg8KB2RldGFpbHMYBSABKAkSEwoLYmV5b25kX2hlYWQYBiABKAgSDgoGaGFuZGVkGAcgASgDImsKD1Byb2dyZXNzUmVxdWVzdBItCgdkZXZpY2VzGAEgAygLMhwuYmltaXAuc2VydmVyLkRldmljZVByb2dyZXNzEikKBXVzZXJzGAIgAygLMhouYmltaXAuc2VydmVyLlVzZXJQcm9ncmVzcyISChBQcm9ncmVzc1Jlc3BvbnNlIn0KDkRldmljZVByb2dyZXNzEgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDgoGY3Vyc29yGAMgASgDEg4KBmhhbmRlZBgEIAEoAxIMCgRyZWFkGAUgASgDEhEKCWxhc3Rfc2VlbhgGIAEoAxINCgVlcG9jaBgHIAEoAyJpCgxVc2VyUHJvZ3Jlc3MSCwoDZWlkGAEgASgJEg4KBnB1c2hlZBgCIAEoAxItCghyZWNlaXB0cxgDIAMoCzIbLmJpbWlwLnNlcnZlci5SZWNlaXB0c0dpdmVuEg0KBWVwb2NoGAQgASgDIjAKDVJlY2VpcHRzR2l2ZW4SDgoGc3RhdHVzGAEgASgFEg8KB2luZGV4ZXMYAiADKAMiHgoPUmVjZWlwdHNSZXF1ZXN0EgsKA2VpZBgBIAEoCSJQChBSZWNlaXB0c1Jlc3BvbnNlEi0KCHJlY2VpcHRzGAEgAygLMhsuYmltaXAuc2VydmVyLlJlY2VpcHRzR2l2ZW4SDQoFZXBvY2gYAiABKAMibQoOSGlzdG9yeVJlcXVlc3QSCwoDZWlkGAEgASgJEgwKBHdpdGgYAiABKAkSDgoGYmVmb3JlGAMgASgDEg0KBWFmdGVyGAQgASgDEg0KBWxpbWl0GAUgASgFEhIKCmV2ZXJ5dGhpbmcYBiABKAgiPAoPSGlzdG9yeVJlc3BvbnNlEg0KBWl0ZW1zGAEgAygMEgwKBG5leHQYAiABKAMSDAoEZG9uZRgDIAEoCCIqCg1VbnJlYWRSZXF1ZXN0EgsKA2VpZBgBIAEoCRIMCgR3aXRoGAIgASgJIkcKDlVucmVhZFJlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5iaW1pcC5zZXJ2ZXIuVW5yZWFkRnJvbRINCgV0b3RhbBgCIAEoBSI5CgpVbnJlYWRGcm9tEgsKA2VpZBgBIAEoCRINCgVjb3VudBgCIAEoBRIPCgdsYXN0X2lkGAMgASgDIloKE1N1YnNjcmlwdGlvblJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIUCgxzdWJzY3JpcHRpb24YAyABKAkSEAoIZXhwZWN0ZWQYBCABKAkiFgoUU3Vic2NyaXB0aW9uUmVzcG9uc2UiHwoQUHVzaFN0YXRlUmVxdWVzdBILCgNlaWQYASABKAkiowEKEVB1c2hTdGF0ZVJlc3BvbnNlEg0KBWFja2VkGAEgASgDEg4KBnB1c2hlZBgCIAEoAxINCgVlcG9jaBgDIAEoAxI1Cg1zdWJzY3JpcHRpb25zGAQgAygLMh4uYmltaXAuc2VydmVyLlB1c2hTdWJzY3JpcHRpb24SKQoHZGV2aWNlcxgFIAMoCzIYLmJpbWlwLnNlcnZlci5QdXNoRGV2aWNlIiwKClB1c2hEZXZpY2USDgoGZGV2aWNlGAEgASgJEg4KBmN1cnNvchgCIAEoAyI4ChBQdXNoU3Vic2NyaXB0aW9uEg4KBmRldmljZRgBIAEoCRIUCgxzdWJzY3JpcHRpb24YAiABKAkiGwoMRXJhc2VSZXF1ZXN0EgsKA2VpZBgBIAEoCSIzCg1FcmFzZVJlc3BvbnNlEg4KBmVyYXNlZBgBIAEoAxISCgp0cmltbWVkX3RvGAIgASgDIiAKCkxvZ1RyaW1tZWQSEgoKdHJpbW1lZF90bxgBIAEoA2IGcHJvdG8z");
 
 /**
  * @generated from message bimip.server.AwarenessVisibilityRes
@@ -302,11 +302,18 @@ export type ResumeResponse = Message<"bimip.server.ResumeResponse"> & {
   details: string;
 
   /**
-   * `after` lies beyond the head: nothing to replay.
+   * `after` lies beyond the head, or is an index of another log: nothing to replay.
    *
    * @generated from field: bool beyond_head = 6;
    */
   beyondHead: boolean;
+
+  /**
+   * Highest index that this device is known to have been handed in this log.
+   *
+   * @generated from field: int64 handed = 7;
+   */
+  handed: bigint;
 };
 
 /**
@@ -693,6 +700,13 @@ export type SubscriptionRequest = Message<"bimip.server.SubscriptionRequest"> & 
    * @generated from field: string subscription = 3;
    */
   subscription: string;
+
+  /**
+   * With an empty `subscription`: remove it only if it is still this one. Empty: whatever it is.
+   *
+   * @generated from field: string expected = 4;
+   */
+  expected: string;
 };
 
 /**
@@ -759,6 +773,13 @@ export type PushStateResponse = Message<"bimip.server.PushStateResponse"> & {
    * @generated from field: repeated bimip.server.PushSubscription subscriptions = 4;
    */
   subscriptions: PushSubscription[];
+
+  /**
+   * All that the user is known to have.
+   *
+   * @generated from field: repeated bimip.server.PushDevice devices = 5;
+   */
+  devices: PushDevice[];
 };
 
 /**
@@ -767,6 +788,30 @@ export type PushStateResponse = Message<"bimip.server.PushStateResponse"> & {
  */
 export const PushStateResponseSchema: GenMessage<PushStateResponse> = /*@__PURE__*/
   messageDesc(file_bimip_server_server, 23);
+
+/**
+ * @generated from message bimip.server.PushDevice
+ */
+export type PushDevice = Message<"bimip.server.PushDevice"> & {
+  /**
+   * @generated from field: string device = 1;
+   */
+  device: string;
+
+  /**
+   * Acknowledged up to here; until the first acknowledgement, where the device began.
+   *
+   * @generated from field: int64 cursor = 2;
+   */
+  cursor: bigint;
+};
+
+/**
+ * Describes the message bimip.server.PushDevice.
+ * Use `create(PushDeviceSchema)` to create a new message.
+ */
+export const PushDeviceSchema: GenMessage<PushDevice> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 24);
 
 /**
  * @generated from message bimip.server.PushSubscription
@@ -790,7 +835,7 @@ export type PushSubscription = Message<"bimip.server.PushSubscription"> & {
  * Use `create(PushSubscriptionSchema)` to create a new message.
  */
 export const PushSubscriptionSchema: GenMessage<PushSubscription> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 24);
+  messageDesc(file_bimip_server_server, 25);
 
 /**
  * Operator's tools to storage: forget what is in this user's log.
@@ -809,7 +854,7 @@ export type EraseRequest = Message<"bimip.server.EraseRequest"> & {
  * Use `create(EraseRequestSchema)` to create a new message.
  */
 export const EraseRequestSchema: GenMessage<EraseRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 25);
+  messageDesc(file_bimip_server_server, 26);
 
 /**
  * @generated from message bimip.server.EraseResponse
@@ -833,7 +878,7 @@ export type EraseResponse = Message<"bimip.server.EraseResponse"> & {
  * Use `create(EraseResponseSchema)` to create a new message.
  */
 export const EraseResponseSchema: GenMessage<EraseResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 26);
+  messageDesc(file_bimip_server_server, 27);
 
 /**
  * Storage to every gateway that holds the user: entries up to here were trimmed or erased.
@@ -852,5 +897,5 @@ export type LogTrimmed = Message<"bimip.server.LogTrimmed"> & {
  * Use `create(LogTrimmedSchema)` to create a new message.
  */
 export const LogTrimmedSchema: GenMessage<LogTrimmed> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 27);
+  messageDesc(file_bimip_server_server, 28);
 
