@@ -1,8 +1,13 @@
 import type { Metrics } from "@bimip/runtime";
 
 /** What the gateway counts. Labels are bounded: stanza kinds and error codes. */
-export function createGatewayMetrics(metrics: Metrics) {
+export function createGatewayMetrics(metrics: Metrics, pending = { bytes: 0 }) {
   return {
+    pendingBytes: metrics.gauge({
+      name: "bimip_gateway_pending_bytes",
+      help: "Bytes of messages that wait for their SENT.",
+      collect: (gauge) => gauge.set(pending.bytes),
+    }),
     connections: metrics.gauge({ name: "bimip_gateway_connections", help: "Open connections." }),
     stanzas: metrics.counter({
       name: "bimip_gateway_stanzas_total",
@@ -50,6 +55,11 @@ export function createGatewayMetrics(metrics: Metrics) {
     progressFailures: metrics.counter({
       name: "bimip_gateway_progress_failures_total",
       help: "Tries to have acknowledgements stored that failed; they are kept and tried again.",
+    }),
+    cut: metrics.counter({
+      name: "bimip_gateway_cut_total",
+      help: "Connections ended without a close frame: the peer takes no more bytes, by reason.",
+      labelNames: ["reason"],
     }),
     replaced: metrics.counter({
       name: "bimip_gateway_replaced_total",

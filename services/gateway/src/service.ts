@@ -6,6 +6,7 @@ import {
   createLogReader,
   createTurns,
   laneDepthFor,
+  LogEpochs,
   partitionOf,
   PROCEDURES,
   Publisher,
@@ -58,6 +59,7 @@ export async function createGateway(
     },
   });
   const reader = await createLogReader(link, partitions);
+  const epochs = await LogEpochs.create(link, partitions);
   const users = new Users(link);
   const progress = new Progress({
     link,
@@ -93,7 +95,11 @@ export async function createGateway(
     }),
     registrations: new Registrations(),
     progress,
-    lateResends: new LateResends({ dedupeWindowMs, scan: (request) => scanLog(link, { ...request, partitions }) }),
+    lateResends: new LateResends({
+      dedupeWindowMs,
+      scan: (request) => scanLog(link, reader, { ...request, partitions }),
+      epochOf: (eid) => epochs.of(eid),
+    }),
     receiptsGiven: new ReceiptsGiven({
       dedupeWindowMs,
       ask: (eid) => call(link.nc, PROCEDURES.receipts, { eid }, RECEIPTS_TIMEOUT_MS),
@@ -136,6 +142,7 @@ export async function createGateway(
       idleTimeoutS: config.BIMIP_IDLE_TIMEOUT_S,
       health,
       metrics: context.metrics,
+      onCut: (reason) => gatewayMetrics.cut.inc({ reason }),
     },
     {
       admit: (request) => admit(gateway, request),

@@ -9,7 +9,11 @@ const FRAME_BYTES = 60_000;
 const BURST_FRAMES = 1_000;
 
 let transport: Transport | undefined;
-afterEach(() => transport?.close());
+let cuts: string[] = [];
+afterEach(() => {
+  transport?.close();
+  cuts = [];
+});
 
 /** A connected pair: the server's socket, a client that does not read, and how often the server's drained. */
 async function connect(): Promise<{
@@ -30,6 +34,7 @@ async function connect(): Promise<{
       idleTimeoutS: 120,
       health: createHealth(),
       metrics: createMetrics("gateway"),
+      onCut: (reason) => void cuts.push(reason),
     },
     {
       admit: async (request) => ({ ok: true, request, claims: undefined }),
@@ -60,6 +65,7 @@ test("a burst within one turn shows as congestion in it, and costs no connection
   server.send(Buffer.alloc(1)); // what is not in a log may still be told
   await new Promise((resolve) => setImmediate(resolve));
   expect(closed()).toBe(false);
+  expect(cuts).toEqual([]);
 
   const lengths: number[] = [];
   client.on("message", (data: Buffer) => lengths.push(data.length));
@@ -76,5 +82,6 @@ test("a peer that asks and never reads the answers is closed", async () => {
   client.pause();
   for (let n = 0; n < BURST_FRAMES; n++) server.send(Buffer.alloc(FRAME_BYTES));
   await vi.waitUntil(closed);
+  expect(cuts).toEqual(["unread"]);
   client.terminate();
 });

@@ -25,7 +25,12 @@ export interface UwsOptions {
   readonly idleTimeoutS: number;
   readonly health: Health;
   readonly metrics: Metrics;
+  /** A connection was ended without a close frame, since it could not have carried one: see the metric. */
+  readonly onCut: (reason: CutReason) => void;
 }
+
+/** dropped: the transport could not take a frame; unread: the peer asks and never reads the answers. */
+export type CutReason = "dropped" | "unread";
 
 interface UserData {
   readonly admission: Admission & { ok: true };
@@ -34,24 +39,33 @@ interface UserData {
 }
 
 /** Sockets with gathered frames; emptied once per turn, so that a burst to one device is one system call. */
-const gathered = new Set<UwsSocket>();
+class Gathered {
+  readonly #sockets = new Set<UwsSocket>();
 
-function flushGathered(): void {
-  for (const socket of gathered) socket.flush();
-  gathered.clear();
+  add(socket: UwsSocket): void {
+    if (this.#sockets.size === 0) setImmediate(this.#flush);
+    this.#sockets.add(socket);
+  }
+
+  readonly #flush = (): void => {
+    for (const socket of this.#sockets) socket.flush();
+    this.#sockets.clear();
+  };
 }
 
 class UwsSocket implements ClientSocket {
   readonly address: string;
   congested = false;
-  readonly #maxWaitingBytes: number;
+  readonly #gathered: Gathered;
+  readonly #options: UwsOptions;
   #frames: Uint8Array[] = [];
   #waitingBytes = 0;
   #ws: WebSocket<UserData> | undefined;
 
-  constructor(ws: WebSocket<UserData>, maxWaitingBytes: number) {
+  constructor(ws: WebSocket<UserData>, gathered: Gathered, options: UwsOptions) {
     this.#ws = ws;
-    this.#maxWaitingBytes = maxWaitingBytes;
+    this.#gathered = gathered;
+    this.#options = options;
     this.address = Buffer.from(ws.getRemoteAddressAsText()).toString();
   }
 
@@ -61,9 +75,7 @@ class UwsSocket implements ClientSocket {
     this.#frames.push(frame);
     if (this.congested) return this.#limit();
     if (this.#waitingBytes >= GATHER_BYTES) return this.flush();
-    if (this.#frames.length > 1) return;
-    if (gathered.size === 0) setImmediate(flushGathered);
-    gathered.add(this);
+    if (this.#frames.length === 1) this.#gathered.add(this);
   }
 
   /** Stops at the first frame that the peer does not take at once; the rest waits for `drained`. */
@@ -79,7 +91,7 @@ class UwsSocket implements ClientSocket {
         const result = ws.send(frame, true);
         this.congested = result !== SENT;
         // After a drop later sends could succeed again and leave a silent gap, so this connection has to end.
-        if (result === DROPPED) queueMicrotask(() => this.#ws?.close());
+        if (result === DROPPED) this.#cut("dropped");
       }
     });
     this.#frames = at === frames.length ? [] : frames.slice(at);
@@ -105,7 +117,15 @@ class UwsSocket implements ClientSocket {
 
   /** A peer that asks and never reads the answers ends here; what it may miss is in its log. */
   #limit(): void {
-    if (this.#waitingBytes > this.#maxWaitingBytes) queueMicrotask(() => this.#ws?.close());
+    if (this.#waitingBytes > this.#options.maxBackpressureBytes) this.#cut("unread");
+  }
+
+  #cut(reason: CutReason): void {
+    queueMicrotask(() => {
+      if (this.#ws === undefined) return;
+      this.#options.onCut(reason);
+      this.#ws.close();
+    });
   }
 }
 
@@ -113,6 +133,7 @@ class UwsSocket implements ClientSocket {
 export async function listenUws(options: UwsOptions, door: Door): Promise<Transport> {
   const uws = await loadUws();
   const app = uws.App();
+  const gathered = new Gathered();
   app.ws<UserData>("/v1/ws", {
     maxPayloadLength: options.maxFrameBytes,
     maxBackpressure: options.maxBackpressureBytes,
@@ -122,7 +143,7 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
     upgrade: (response, request, context) => upgrade(door, response, request, context),
     open: (ws) => {
       const data = ws.getUserData();
-      data.socket = new UwsSocket(ws, options.maxBackpressureBytes);
+      data.socket = new UwsSocket(ws, gathered, options);
       data.handler = door.open(data.socket, data.admission);
     },
     message: (ws, message) => {
