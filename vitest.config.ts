@@ -29,7 +29,8 @@ export default defineConfig({
         ...common,
         test: {
           name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
+          // The simulation is here for the processor that it needs to itself.
+          include: ["test/e2e/**/*.test.ts", "test/simulation/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,

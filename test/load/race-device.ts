@@ -1,6 +1,7 @@
 import {
   decodeFrame,
   encodeStanza,
+  LogoutType,
   PingPongSchema,
   PingPongType,
   type Signal,
@@ -30,6 +31,8 @@ export class RaceConnection {
   readonly stretches: Stretch[];
   /** What must not come: errors, answers that speak of a loss. */
   readonly complaints: string[] = [];
+  /** The device's connection before this one was registered after it, and so counts as the newer: connect again. */
+  replaced = false;
   readonly #options: RaceConnectOptions;
   #socket: LiteSocket | undefined;
   /** A second RESUME was asked for; its stretch begins with the first index that goes back, or with its answer. */
@@ -117,7 +120,7 @@ export class RaceConnection {
   }
 
   #onLost(reason: string): void {
-    this.complaints.push(`the server closed the connection (${reason}); came: ${this.#kinds.join(" ")}`);
+    if (!this.replaced) this.complaints.push(`the server closed the connection (${reason}); came: ${this.#kinds.join(" ")}`);
     this.#waiting?.settle("the connection is gone");
   }
 
@@ -127,6 +130,7 @@ export class RaceConnection {
     if (kind === "message") this.#onEntry(value.id, Number(value.monotonicId), Number(value.previousId));
     else if (kind === "signal" && value.status === SignalStatus.RESUME) this.#onResume(value);
     else if (kind === "pingPong") this.#came(value.id);
+    else if (kind === "logout" && value.type === LogoutType.SESSION) this.replaced = true;
     else this.complaints.push(`${kind}: ${JSON.stringify(value, big)}`);
   }
 

@@ -38,6 +38,8 @@ export interface RaceReport {
   /** Connects that were given up before RESUME's answer. */
   readonly leftEarly: number;
   readonly races: number;
+  /** Connects that the device's connection before took away again, since it was registered later; made anew. */
+  readonly replaced: number;
   readonly byMode: Readonly<Record<RaceMode, { races: number; intoPublish: number }>>;
   readonly stored: number;
   readonly received: number;
@@ -64,6 +66,7 @@ export async function runRaces(target: RaceTarget, options: RaceOptions): Promis
     intoPublish: 0,
     leftEarly: 0,
     races: 0,
+    replaced: 0,
     byMode: Object.fromEntries(MODES.map((mode) => [mode, { races: 0, intoPublish: 0 }])) as RaceReport["byMode"],
     stored: 0,
     received: 0,
@@ -146,11 +149,14 @@ class RaceUser {
       }
       if (mode !== "new device") await this.#acknowledge(connection);
     } catch (error) {
-      connection.complaints.push(String(error));
+      if (!connection.replaced) connection.complaints.push(String(error));
     } finally {
       connection.close();
-      this.#note(mode, connection, true);
+      this.#note(mode, connection, !connection.replaced);
     }
+    if (!connection.replaced) return;
+    this.#report.replaced++;
+    await this.race();
   }
 
   /** The phone fetches what is left; then everything is judged. */

@@ -69,7 +69,7 @@ function show(report: RaceReport, wanted: number): boolean {
     table(["how it connects", "races", "fell into a publish"], [...rows, ["in all", report.races, report.intoPublish]]),
   );
   process.stdout.write(
-    `\nstored ${report.stored}, received ${report.received}, left before RESUME ${report.leftEarly}, ${report.seconds.toFixed(1)} s\n`,
+    `\nstored ${report.stored}, received ${report.received}, left before RESUME ${report.leftEarly}, replaced ${report.replaced}, ${report.seconds.toFixed(1)} s\n`,
   );
   for (const line of complaints.slice(0, 20)) process.stdout.write(`complaint: ${line}\n`);
   const good =

@@ -1,31 +1,13 @@
-import { type BimipClient, createClient, type IncomingMessage } from "@bimip/client";
+import { type BimipClient, createClient } from "@bimip/client";
 import { encodeStanza, SignalSchema, SignalStatus, SignalType } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
-import { type Connection, type Listener, socketsOf, type Wire } from "./sockets.js";
+import { Application } from "./application.js";
+import type { DeviceOptions, Surroundings } from "./device-options.js";
+import { type Connection, socketsOf } from "./sockets.js";
 import { Disk, storeOn } from "./store.js";
-import { isDue, type Truth, type TruthEntry } from "./truth.js";
+import type { TruthEntry } from "./truth.js";
 import { WireCheck } from "./wire-check.js";
-import { Process, type World } from "./world.js";
-
-/** What a device needs to know of the simulation that it lives in. */
-export interface Surroundings {
-  readonly world: World;
-  readonly truth: Truth;
-  readonly gateways: () => readonly Listener[];
-  readonly starts: (eid: string, device: string, asked: number, sinceMs: number) => Iterable<number>;
-  readonly fail: (rule: string, details: string) => void;
-}
-
-export interface DeviceOptions {
-  readonly eid: string;
-  readonly name: string;
-  readonly wire: Wire;
-  /** Its outbox and position survive its process. */
-  readonly keeps: boolean;
-  readonly pingIntervalMs: number;
-  /** Milliseconds that the application takes for a message, at most; 0: it answers within the call. */
-  readonly handlerMs: number;
-}
+import { Process } from "./world.js";
 
 const STABLE_URL = "ws://gateways.example/v1/ws";
 
@@ -40,12 +22,16 @@ export class Device {
   acknowledged = 0;
   /** Highest index that the device acknowledged, or tried to. */
   maxAcknowledged = 0;
+  /** The same, of its newest connection. */
+  #acknowledgedLast = 0;
   /** Highest index behind which it asked to go on: it says that it has what lies before. */
   maxResumed = 0;
   /** Indexes that some gateway handed to its socket. */
   readonly handed = new Set<number>();
-  /** Indexes that its application ever got. */
-  readonly got = new Set<number>();
+  /** Head of its log when it first connected; undefined: it never did. */
+  headAtFirst: number | undefined;
+  /** The lowest index that it asked to go on behind; what storage keeps for it is not meant. */
+  minResumed = Number.POSITIVE_INFINITY;
   /** Where the device's very first replay began; undefined: it never had one. */
   base: number | undefined;
   readonly #s: Surroundings;
@@ -54,21 +40,15 @@ export class Device {
   #client: BimipClient | undefined;
   #connection: Connection | undefined;
   #wireCheck: WireCheck | undefined;
-  #lastIndex = 0;
+  readonly #application: Application;
   #counter = 0;
   #resumes = 0;
   #claimed = 0;
-  #names = new Set<string>();
-  #order = new Map<string, number>();
   #starts = 0;
-  /** Its process was killed and nothing of it kept. */
-  #forgetful = false;
-  /** Messages of others that its application took and that no receipt was seen for. */
-  #untold: TruthEntry[] = [];
-  /** Names of all messages that its application ever got. */
-  readonly #ever = new Set<string>();
-  /** Entries of its log up to here need not be looked at again. */
-  #checked = 0;
+  /** What its application sent and has no answer for: the outbox's key, and the name that it is stored by. */
+  readonly #sending = new Map<string, { to: string; name: string }>();
+  /** Of killed processes, what their outboxes held on disk: must be stored in the end. */
+  #owed: { to: string; name: string }[] = [];
 
   constructor(surroundings: Surroundings, options: DeviceOptions) {
     this.#s = surroundings;
@@ -77,6 +57,16 @@ export class Device {
     this.name = options.name;
     this.keeps = options.keeps;
     this.process = new Process(`${this.eid}/${this.name}`);
+    const { world, truth } = surroundings;
+    this.#application = new Application({
+      eid: this.eid,
+      device: this.name,
+      truth,
+      later: (ms, run) => this.#inside(ms, run),
+      handlerMs: () => (options.handlerMs === 0 ? 0 : world.dice.between(0, options.handlerMs)),
+      reads: () => world.dice.chance(0.2),
+      fail: (rule, details) => this.#fail(rule, details),
+    });
   }
 
   get online(): boolean {
@@ -86,7 +76,20 @@ export class Device {
   /** Has all that it is due. */
   get complete(): boolean {
     if (!this.online || this.unanswered > 0 || this.#wireCheck?.complete !== true) return false;
-    return this.missing() === undefined && this.untold() === undefined;
+    return this.missing() === undefined && this.untold() === undefined && this.unsent() === undefined;
+  }
+
+  /** What it lacks, by rule. */
+  get incomplete(): [rule: string, details: string] {
+    const [missing, untold, unsent] = [this.missing(), this.untold(), this.unsent()];
+    if (this.#client?.state === "closed") return ["the SDK comes back by itself", "it is closed"];
+    if (!this.online) return ["every device comes online", String(this.#client?.state)];
+    if (missing !== undefined) return ["everything arrives in time", `${missing.seq} ${missing.id} is missing`];
+    if (this.unanswered > 0) return ["every message is answered", `${this.unanswered} are not`];
+    if (unsent !== undefined) return ["what an outbox kept is stored", unsent];
+    if (untold !== undefined) return ["every receipt arrives", `none for ${untold.seq} ${untold.id}`];
+    if (this.#wireCheck?.complete !== true) return ["RESUME is answered", "it is not"];
+    return ["acknowledgements are stored", `${this.cursorAtLeast} is not`];
   }
 
   start(): void {
@@ -111,15 +114,9 @@ export class Device {
         }),
       });
       this.#client = client;
-      this.#lastIndex = 0;
-      this.#names = new Set();
-      this.#order = new Map();
-      client.on("message", (message) => this.#onMessage(message));
-      client.on("signal", ({ id, from, status }) => {
-        const name = `receipt ${from?.eid} ${id} ${status}`;
-        if (this.#names.has(name)) this.#fail("the application hears each receipt once", name);
-        this.#names.add(name);
-      });
+      this.#application.begin(this.#disk.progress.index);
+      client.on("message", (message) => this.#application.onMessage(message));
+      client.on("signal", (signal) => this.#application.onSignal(signal));
       client.on("error", (error) => world.note(() => `${this.process.name}: ${error.code} ${error.details}`));
       client.on("state", (state) => world.note(() => `${this.process.name}: ${state}`));
       client.connect().catch((error: unknown) => world.note(() => `${this.process.name}: connect: ${String(error)}`));
@@ -131,7 +128,9 @@ export class Device {
     this.process.alive = false;
     this.#connection?.deviceDied(this.#s.world.dice.chance(0.7) ? 5 : 60_000);
     this.unanswered = 0;
-    if (!this.keeps) this.#forgetful = true;
+    this.#application.end(this.keeps);
+    for (const [key, sending] of this.#sending) if (this.#disk.kept.has(key)) this.#owed.push(sending);
+    this.#sending.clear();
   }
 
   get running(): boolean {
@@ -140,26 +139,50 @@ export class Device {
 
   /** The last entry that its application got, in this life. */
   get lastIndex(): number {
-    return this.#lastIndex;
+    return this.#application.lastIndex;
+  }
+
+  /** Its application works on a message. */
+  get busy(): boolean {
+    return this.#application.busy > 0;
   }
 
   get connection(): Connection | undefined {
     return this.#connection;
   }
 
-  send(to: string): void {
-    if (!this.running) return;
+  /** Sends one message; `device`: for this one of the recipient's alone. */
+  send(to: string, device?: string): void {
+    this.#send(++this.#counter, to, device);
+  }
+
+  /** Sends messages of one id to two recipients. */
+  sendBoth(to: string, other: string): void {
     const number = ++this.#counter;
+    this.#send(number, to);
+    this.#send(number, other);
+  }
+
+  #send(number: number, to: string, device?: string): void {
+    if (!this.running) return;
     this.unanswered++;
+    // Unique for the account alone: others use the same.
+    const id = `${this.name}-${number}`;
+    const key = `${id}\0${to}`;
+    this.#sending.set(key, { to, name: `${this.eid} ${to} ${id}` });
     this.#inside(0, () => {
       const { process } = this;
-      this.#client?.send({ to, id: `${this.eid}/${this.name}-${number}`, text: String(number) }).then(
+      const address = device === undefined ? to : { eid: to, device };
+      this.#client?.send({ to: address, id, text: String(number) }).then(
         (sent) => {
           if (process !== this.process) return;
           this.unanswered--;
           this.acknowledged++;
+          this.#sending.delete(key);
           const entry = this.#s.truth.find(to, sent.index);
-          if (entry?.id !== sent.id) this.#fail("SENT means stored", `${sent.id} to ${to} at ${sent.index}`);
+          if (entry?.id !== id || entry.from.eid !== this.eid) {
+            this.#fail("SENT means stored", `${id} to ${to} at ${sent.index}`);
+          }
         },
         (error: unknown) => {
           if (process !== this.process) return;
@@ -186,7 +209,9 @@ export class Device {
       if (!this.online) return;
       this.#claimed = Math.max(this.#claimed, index);
       const claim = { type: SignalType.REQUEST, status: SignalStatus.DELIVERED, monotonicId: BigInt(index) };
+      const before = this.#acknowledgedLast;
       this.#connection?.device.send(encodeStanza("signal", create(SignalSchema, claim)));
+      this.#acknowledgedLast = before; // not the SDK's word
     });
   }
 
@@ -199,26 +224,27 @@ export class Device {
     this.#s.world.schedule(this.process, delayMs, "device", run);
   }
 
-  /** The first entry that its application should have got. */
+  /** The first entry that its application should have finished. */
   missing(): TruthEntry | undefined {
-    const log = this.#s.truth.log(this.eid);
-    for (; this.#checked < log.length; this.#checked++) {
-      const entry = log[this.#checked] as TruthEntry;
-      const { kind, name, seq, stored } = entry;
-      if (kind !== "message" || stored.gone || seq <= (this.base ?? 0)) continue;
-      // What was on its way when it claimed to have it may be lost: its own doing.
-      if (seq <= this.#claimed && this.handed.has(seq)) continue;
-      if (isDue(entry, this.name, false) && !this.got.has(seq) && !this.#ever.has(name)) return entry;
-    }
-    return undefined;
+    // What was on its way when it claimed to have it may be lost: its own doing.
+    return this.#application.missing(this.base ?? 0, (seq) => seq <= this.#claimed && this.handed.has(seq));
   }
 
-  /** The first message that its application took, and whose author knows of no receipt. */
+  /** The first message that its application finished, and whose author knows of no receipt. */
   untold(): TruthEntry | undefined {
-    if (this.#forgetful) return undefined;
-    const { truth } = this.#s;
-    this.#untold = this.#untold.filter((entry) => !entry.stored.gone && !truth.isTold(entry));
-    return this.#untold[0];
+    return this.#application.untold();
+  }
+
+  /** The first message that an outbox kept over the end of its process, and that is not stored. */
+  unsent(): string | undefined {
+    this.#owed = this.#owed.filter(({ to, name }) => !this.#s.truth.isStored(to, name));
+    return this.#owed[0]?.name;
+  }
+
+  /** What storage must know as its cursor in the end: what it acknowledged on a connection that still holds. */
+  get cursorAtLeast(): number {
+    if (!this.online || this.#connection?.sound !== true) return 0;
+    return Math.min(this.#acknowledgedLast, Math.max(0, ...this.handed));
   }
 
   /** To be called when nothing happens any more. */
@@ -229,6 +255,8 @@ export class Device {
   #opened(connection: Connection, url: URL): WireCheck {
     const { world, truth, starts, fail } = this.#s;
     this.#connection = connection;
+    this.#acknowledgedLast = 0;
+    this.headAtFirst ??= truth.head(this.eid);
     this.#wireCheck = new WireCheck(
       {
         eid: this.eid,
@@ -240,42 +268,17 @@ export class Device {
         fail,
         onHanded: (index) => this.handed.add(index),
         onResumed: (after) => {
+          if (after !== 0) this.minResumed = Math.min(this.minResumed, Math.max(after, 0));
           if (after <= truth.head(this.eid)) this.maxResumed = Math.max(this.maxResumed, after);
         },
         onAcknowledged: (index) => {
           this.maxAcknowledged = Math.max(this.maxAcknowledged, index);
+          this.#acknowledgedLast = Math.max(this.#acknowledgedLast, index);
         },
       },
       url.searchParams.get("resume") === "manual",
     );
     return this.#wireCheck;
-  }
-
-  #onMessage(message: IncomingMessage): Promise<void> | undefined {
-    const { index, id, from } = message;
-    const entry = this.#s.truth.find(this.eid, index);
-    if (entry?.id !== id || entry.from.eid !== from.eid)
-      this.#fail("the application gets what is stored", `${id} at ${index}`);
-    if (index <= this.#lastIndex)
-      this.#fail("the application gets the log in order", `${index} after ${this.#lastIndex}`);
-    this.#lastIndex = index;
-    const { name } = entry ?? { name: "" };
-    if (this.#names.has(name))
-      this.#fail("the application sees each message once", `${id} from ${from.eid} at ${index}`);
-    this.#names.add(name);
-    const sender = `${from.eid}/${from.device ?? ""} ${message.to.eid}`;
-    const number = Number(message.text);
-    const before = this.#order.get(sender) ?? 0;
-    if (number <= before) this.#fail("order per sender and recipient", `${number} after ${before} from ${sender}`);
-    this.#order.set(sender, number);
-    this.got.add(index);
-    this.#ever.add(name);
-    if (entry?.toEid === this.eid && from.eid !== this.eid) this.#untold.push(entry);
-    if (this.#o.handlerMs === 0) return undefined;
-    const ms = this.#s.world.dice.between(0, this.#o.handlerMs);
-    return new Promise((resolve) => {
-      this.#inside(ms, resolve);
-    });
   }
 
   #fail(rule: string, details: string): void {

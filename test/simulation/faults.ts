@@ -18,12 +18,17 @@ const FAULTS = {
   copiesLost: (s: Simulation) => trouble(s, { copyLoss: s.world.dice.pick([0.1, 0.5, 1]) }, [50, 3_000]),
   acksLost: (s: Simulation) =>
     trouble(s, { ackLoss: s.world.dice.pick([0.1, 0.5, 1]), ackDuplicate: 0.2 }, [50, 4_000]),
+  answersLost: (s: Simulation) => trouble(s, { answerLoss: s.world.dice.pick([0.05, 0.3]) }, [500, 8_000]),
+  slowReads: (s: Simulation) => trouble(s, { readMs: s.world.dice.pick([20, 500, 2_000]) }, [200, 6_000]),
   late: (s: Simulation) => trouble(s, { lateMs: s.world.dice.between(5, 4_000) }, [100, 5_000]),
   stale: (s: Simulation) => trouble(s, { staleMs: s.world.dice.between(10, 4_000) }, [500, 8_000]),
-  leader: (s: Simulation) =>
-    s.world.dice
-      .pick([...s.nats.streams.values()])
-      .elect(s.world.dice.pick([20, 1_000, s.world.dice.between(4_000, 9_000)])),
+  leader(s: Simulation) {
+    const { dice } = s.world;
+    const stream = dice.pick([...s.nats.streams.values()]);
+    const ms = dice.pick([20, 1_000, dice.between(4_000, 9_000)]);
+    if (dice.chance(0.5)) stream.electAmid(ms);
+    else stream.elect(ms);
+  },
   outage: (s: Simulation) => s.nats.outage(s.world.dice.pick([50, 1_000, s.world.dice.between(5_000, 30_000)])),
   natsCut: (s: Simulation) => linkOf(s).cut(s.world.dice.chance(0.3)),
   natsStall: (s: Simulation) => linkOf(s).stall(s.world.dice.pick([100, 3_000, s.world.dice.between(10_000, 20_000)])),
@@ -35,21 +40,30 @@ const FAULTS = {
     s.later(s.world.dice.between(50, 5_000), () => s.startGateway());
   },
   gatewayFreeze(s: Simulation) {
-    const gateway = gatewayOf(s);
-    if (gateway !== undefined) gateway.process.frozenUntilMs = s.world.nowMs + freezeMs(s);
+    gatewayOf(s)?.process.freeze(s.world.nowMs + freezeMs(s));
   },
   serviceFreeze(s: Simulation) {
-    s.world.dice.pick(s.services).frozenUntilMs = s.world.nowMs + freezeMs(s);
+    s.world.dice.pick(s.services).freeze(s.world.nowMs + freezeMs(s));
   },
   deviceKill(s: Simulation) {
-    const device = deviceOf(s);
+    const busy = s.devices.filter((candidate) => candidate.running && candidate.busy);
+    const device = busy.length > 0 ? s.world.dice.pick(busy) : deviceOf(s);
     if (device === undefined) return;
     device.kill();
     s.later(s.world.dice.between(10, 8_000), () => device.start());
   },
-  deviceFreeze(s: Simulation) {
+  /** It sends, hears no answer, and is away for longer than the stream knows ids. */
+  absent(s: Simulation) {
+    const { dice, nowMs } = s.world;
     const device = deviceOf(s);
-    if (device !== undefined) device.process.frozenUntilMs = s.world.nowMs + freezeMs(s);
+    device?.send(dice.pick(s.devices).eid);
+    s.later(dice.between(1, 8), () => {
+      device?.connection?.break(20, 20);
+      device?.process.freeze(nowMs + s.scenario.dedupeWindowMs + dice.between(500, 8_000));
+    });
+  },
+  deviceFreeze(s: Simulation) {
+    deviceOf(s)?.process.freeze(s.world.nowMs + freezeMs(s));
   },
   // connections
   socketCut(s: Simulation) {
@@ -76,7 +90,7 @@ const FAULTS = {
     const { dice } = s.world;
     const { eid } = dice.pick(s.devices);
     const head = s.truth.head(eid);
-    if (head > 0) s.streamOf(eid).trim(eid, dice.int(1, head));
+    if (head > 0) s.streamOf(eid).trim(eid, dice.chance(0.3) ? head : dice.int(1, head));
   },
 } satisfies Record<string, (simulation: Simulation) => void>;
 

@@ -1,14 +1,16 @@
 import type { Claims } from "@bimip/auth";
-import { laneDepthFor, partitionOf, Publisher } from "@bimip/nats";
+import { call, createTurns, laneDepthFor, partitionOf, PROCEDURES, Publisher, scanLog } from "@bimip/nats";
 import { Connection as GatewayConnection } from "../../services/gateway/src/connection.js";
 import { FlowPolicy } from "../../services/gateway/src/flow-policy.js";
 import type { Gateway } from "../../services/gateway/src/gateway.js";
+import { LateResends } from "../../services/gateway/src/late-resend.js";
 import type { ClientSocket } from "../../services/gateway/src/ports.js";
 import { PositionCheck } from "../../services/gateway/src/position-check.js";
 import { Progress } from "../../services/gateway/src/progress.js";
+import { ReceiptsGiven } from "../../services/gateway/src/receipts-given.js";
 import { Registrations } from "../../services/gateway/src/registration.js";
 import { Users } from "../../services/gateway/src/users.js";
-import { createReader } from "./log-reads.js";
+import { createEpochs, createReader } from "./log-reads.js";
 import type { Nats } from "./nats.js";
 import { NatsLink } from "./nats-link.js";
 import { quietLogger, quietMetrics } from "./quiet.js";
@@ -25,6 +27,7 @@ export interface GatewaySettings {
 }
 
 const POSITION_CHECK_S = 35;
+const RECEIPTS_TIMEOUT_MS = 2_000;
 
 /** One gateway process: the real sessions, delivery, publisher and progress between simulated NATS and sockets. */
 export class SimGateway implements Listener {
@@ -70,6 +73,7 @@ export class SimGateway implements Listener {
   /** kill -9. */
   kill(): void {
     this.process.alive = false;
+    this.#nats.world.count("gateways killed");
     this.link.kill();
     for (const connection of this.connections) {
       connection.break(this.#nats.dice.chance(0.8) ? this.#nats.dice.between(0.1, 20) : undefined);
@@ -95,6 +99,7 @@ export class SimGateway implements Listener {
     const note = (line: () => string): void => this.#nats.world.note(() => `${this.process.name}: ${line()}`);
     const users = new Users(link);
     const reader = createReader(this.#nats, link, partitions);
+    const epochs = createEpochs(this.#nats, link, partitions);
     const work = this.#work;
     this.#gateway = {
       node: this.process.name,
@@ -102,8 +107,10 @@ export class SimGateway implements Listener {
       limits: {
         maxStanzaBytes: 65_536,
         maxUnconfirmed: 4_096,
+        maxPendingBytesPerSession: 4_194_304,
+        maxPendingBytes: 268_435_456,
+        sendDeadlineMs,
         authTimeoutMs: 5_000,
-        dedupeWindowMs,
         webPushHosts: [],
       },
       link,
@@ -113,11 +120,22 @@ export class SimGateway implements Listener {
       policy: new FlowPolicy(link, { partitions, freshMs: 1_000, deadlineMs: sendDeadlineMs }),
       registrations: new Registrations(),
       progress: new Progress({ link, flushMs: 250, onError: (error) => note(() => `progress: ${String(error)}`) }),
+      lateResends: new LateResends({
+        dedupeWindowMs,
+        scan: (request) => scanLog(link, reader, { ...request, partitions }),
+        epochOf: (eid) => epochs.of(eid),
+      }),
+      receiptsGiven: new ReceiptsGiven({
+        dedupeWindowMs,
+        ask: (eid) => call(link.nc, PROCEDURES.receipts, { eid }, RECEIPTS_TIMEOUT_MS),
+      }),
+      resumeInTurn: createTurns(64),
       verifier: {
         verify: () => Promise.reject(new Error("tokens come in the header")),
       } as unknown as Gateway["verifier"],
       logger: quietLogger(note),
-      metrics: quietMetrics(),
+      metrics: quietMetrics((what) => this.#nats.world.count(what)),
+      pending: { bytes: 0 },
       draining: false,
       track(promise) {
         work.add(promise);

@@ -1,14 +1,16 @@
-import type { CasBucket, CasValue, LogEpochs, LogReader } from "@bimip/nats";
+import type { CasBucket, CasValue, LogEntry, LogEpochs, LogReader } from "@bimip/nats";
 import { partitionOf } from "@bimip/nats";
+import { batchGet } from "../../packages/nats/src/batch-get.js";
 import type { Nats } from "./nats.js";
 import type { NatsLink } from "./nats-link.js";
 import type { Stream } from "./stream.js";
 
 /** The client library's own limit for questions to JetStream. */
 const API_TIMEOUT_MS = 5_000;
-const PAGE_TIMEOUT_MS = 3_000;
+const PAGE_BYTES = 512 * 1024;
+export const PAGES_READ = "pages read";
 
-/** Reads logs as packages/nats does: heads from the leader, pages from a replica that may lag. */
+/** Reads logs as packages/nats does: heads from the leader, pages, by the same code, from a replica that may lag. */
 export function createReader(nats: Nats, link: NatsLink, partitions: number): LogReader {
   const streamOf = (eid: string): Stream => nats.streams.get(`bimip.log.${partitionOf(eid, partitions)}`) as Stream;
   const fromLeader = <T>(eid: string, read: (stream: Stream) => T): Promise<T> =>
@@ -23,14 +25,13 @@ export function createReader(nats: Nats, link: NatsLink, partitions: number): Lo
   return {
     head: (eid) => fromLeader(eid, (stream) => stream.head(eid)),
     first: (eid) => fromLeader(eid, (stream) => stream.first(eid)),
-    page: (eid, after, limit) =>
-      fromReplica(PAGE_TIMEOUT_MS, (staleMs) => {
-        // A page may end early: it is bounded in bytes as well.
-        const most = nats.dice.chance(0.2) ? nats.dice.int(1, limit) : limit;
-        return streamOf(eid)
-          .page(eid, after, most, staleMs)
-          .map(({ seq, bytes }) => ({ index: seq, bytes }));
-      }),
+    page: async (eid, after, limit) => {
+      nats.world.count(PAGES_READ);
+      const entries: LogEntry[] = [];
+      const query = { partition: partitionOf(eid, partitions), eid, from: { after }, limit, maxBytes: PAGE_BYTES };
+      await batchGet(link, query, (index, { data }) => entries.push({ index, bytes: data }));
+      return entries;
+    },
     entry: (eid, index) =>
       fromLeader(eid, (stream) => {
         const stored = stream.entry(eid, index);

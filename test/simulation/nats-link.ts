@@ -1,4 +1,4 @@
-import type { Link } from "@bimip/nats";
+import { HEADERS, type Link } from "@bimip/nats";
 import { type Nats, type Routed, ServerSession } from "./nats.js";
 import type { Process } from "./world.js";
 
@@ -28,6 +28,10 @@ type Command = { readonly run: (session: ServerSession) => void; readonly lost?:
 export class NatsLink implements Link {
   readonly process: Process;
   session: ServerSession | undefined;
+  /** Virtual milliseconds. */
+  upSinceMs = 0;
+  /** The newest copy that came on each log's live subject. */
+  readonly heard = new Map<string, number>();
   readonly #nats: Nats;
   readonly #inbox: string;
   readonly #listeners = new Set<(up: boolean) => void>();
@@ -148,7 +152,7 @@ export class NatsLink implements Link {
   stall(ms: number): void {
     const { session } = this;
     if (session === undefined || !session.alive) return;
-    session.stallUntilMs = this.#nats.world.nowMs + ms;
+    session.stallUntilMs = Math.max(session.stallUntilMs, this.#nats.world.nowMs + ms);
     const noticeMs = this.#nats.dice.between(NOTICE_MS.from, NOTICE_MS.to);
     if (ms < noticeMs) return;
     this.#nats.world.schedule(this.process, noticeMs, "NATS connection given up", () => {
@@ -167,6 +171,8 @@ export class NatsLink implements Link {
 
   /** The server's word. */
   onMessage(sid: number, message: Routed): void {
+    const sequence = Number(message.headers?.get(HEADERS.sequence) ?? 0);
+    if (sequence > (this.heard.get(message.subject) ?? 0)) this.heard.set(message.subject, sequence);
     this.#subscriptions.get(sid)?.callback(null, {
       ...message,
       respond: (data: Uint8Array | string) => this.publish(message.reply, data),
@@ -260,6 +266,7 @@ export class NatsLink implements Link {
   #change(up: boolean): void {
     if (this.#up === up) return;
     this.#up = up;
+    if (up) this.upSinceMs = this.#nats.world.nowMs;
     for (const listener of this.#listeners) listener(up);
   }
 }

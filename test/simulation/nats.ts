@@ -50,8 +50,12 @@ export interface NatsTrouble {
   copyLoss: number;
   ackLoss: number;
   ackDuplicate: number;
+  /** Of a batch read from a log, answers that a route between two servers drops. */
+  answerLoss: number;
   /** PubAcks and copies come up to so much later. */
   lateMs: number;
+  /** Batches are read up to so much later. */
+  readMs: number;
   /** Reads from replicas show the log as it was up to so long ago. */
   staleMs: number;
 }
@@ -82,7 +86,15 @@ export class Nats {
   readonly dice: Dice;
   readonly server = new Process("nats");
   readonly streams = new Map<string, Stream>();
-  readonly trouble: NatsTrouble = { copyLoss: 0, ackLoss: 0, ackDuplicate: 0, lateMs: 0, staleMs: 0 };
+  readonly trouble: NatsTrouble = {
+    copyLoss: 0,
+    ackLoss: 0,
+    ackDuplicate: 0,
+    answerLoss: 0,
+    readMs: 0,
+    lateMs: 0,
+    staleMs: 0,
+  };
   readonly links = new Set<NatsLink>();
   /** False: nobody can connect. */
   up = true;
@@ -124,6 +136,7 @@ export class Nats {
   /** NATS as a whole goes away for a while; what is stored stays. */
   outage(ms: number): void {
     this.up = false;
+    this.world.count("outages");
     for (const link of this.links) link.cut(false);
     for (const stream of this.streams.values()) stream.crash();
     this.world.schedule(this.server, ms, "NATS returns", () => {
@@ -164,19 +177,38 @@ export class Nats {
   /** A batch of one log's entries, each a message of its own, then the end; from a replica that may lag. */
   #directGet(name: string, data: Uint8Array, reply: string): void {
     const stream = [...this.streams.values()].find((candidate) => candidate.name === name);
-    if (stream === undefined || !this.up) return;
+    if (stream === undefined) return;
+    const { readMs } = this.trouble;
+    const waitMs = readMs > 0 ? this.dice.between(0, readMs) : 0;
+    this.world.schedule(this.server, waitMs, "read", () => this.#answerBatch(stream, data, reply));
+  }
+
+  #answerBatch(stream: Stream, data: Uint8Array, reply: string): void {
+    if (!this.up || this.dice.chance(0.002)) return;
     const query = JSON.parse(Buffer.from(data).toString()) as DirectQuery;
     const eid = tokenToName(query.next_by_subj.slice(query.next_by_subj.lastIndexOf(".") + 1));
+    const { batch, seq: from, start_time: since = "" } = query;
+    // It is bounded in bytes as well.
+    const most = this.dice.chance(0.2) ? this.dice.int(1, batch) : batch;
     const found =
-      query.seq !== undefined
-        ? stream.page(eid, query.seq - 1, query.batch, this.staleMs())
-        : stream.since(eid, Date.parse(query.start_time ?? "") - this.world.epochAt(0), query.batch);
+      from !== undefined
+        ? stream.page(eid, from - 1, most, this.staleMs())
+        : stream.since(eid, Date.parse(since) - this.world.epochAt(0), most);
+    // Each answer names the one before it, so that a hole shows (ADR-31).
+    let last = 0;
     for (const { seq, bytes, msgId } of found) {
-      const headers = new Headers(0, { [HEADERS.sequence]: seq, [HEADERS.messageId]: msgId });
-      this.route({ subject: reply, data: bytes, reply: "", headers });
+      const headers = new Headers(0, {
+        [HEADERS.sequence]: seq,
+        [HEADERS.lastSequence]: last,
+        [HEADERS.messageId]: msgId,
+      });
+      last = seq;
+      if (this.dice.chance(this.trouble.answerLoss)) this.world.count("answers lost");
+      else this.route({ subject: reply, data: bytes, reply: "", headers });
     }
     const code = found.length === 0 ? NOT_FOUND : END_OF_BATCH;
-    this.route({ subject: reply, data: NOTHING, reply: "", headers: new Headers(code) });
+    const headers = new Headers(code, { [HEADERS.lastSequence]: last });
+    this.route({ subject: reply, data: NOTHING, reply: "", headers });
   }
 
   /** How far behind the replica is that answers now. */

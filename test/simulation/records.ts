@@ -13,7 +13,7 @@ interface Answered {
 
 /** A gateway uses the ledger's answer for this part of the dedupe window; then the receipt takes its way to the log. */
 const LEDGER_KEPT_PART = 1 / 8;
-const ON_ITS_WAY_MS = 15_000;
+const ON_ITS_WAY_MS = 30_000;
 
 /** What storage says and keeps, and what may never become of it. */
 export class Records {
@@ -48,12 +48,20 @@ export class Records {
   }
 
   userWritten(eid: string, bytes: Uint8Array): void {
+    let isFirst = true;
     for (const [name, state] of decodeRecord(bytes).devices) {
       const device = this.#device(eid, name);
       const before = this.#states.get(`${eid}/${name}`);
       this.#states.set(`${eid}/${name}`, { ...state });
       if (device !== undefined && before !== undefined) this.#check(device, before, state);
+      else if (device !== undefined) this.#checkBegin(device, state.cursor, isFirst);
+      isFirst = false;
     }
+  }
+
+  /** Whether what the device acknowledged is stored. */
+  hasCursor({ eid, name, cursorAtLeast }: Device): boolean {
+    return (this.#states.get(`${eid}/${name}`)?.cursor ?? 0) >= cursorAtLeast;
   }
 
   receiptsWritten(eid: string, bytes: Uint8Array): void {
@@ -85,10 +93,21 @@ export class Records {
     if (cursor > before.cursor && cursor > device.maxAcknowledged) {
       fail("cursors stay behind acknowledgements", `${cursor} > ${device.maxAcknowledged}`);
     }
-    for (const entry of truth.between(device.eid, Math.max(before.cursor, device.maxResumed), cursor + 1)) {
+    // What lies before its begin it may ask for, and yet acknowledge what it had before that comes.
+    const owedAfter = Math.max(before.cursor, device.maxResumed, device.base ?? 0);
+    for (const entry of truth.between(device.eid, owedAfter, cursor + 1)) {
       if (entry.stored.gone || device.handed.has(entry.seq) || !isDue(entry, device.name, false)) continue;
       fail("cursors stay behind what was handed over", `${cursor}, but ${entry.seq} was never handed`);
     }
+  }
+
+  /** A user's first device begins at the log's beginning, a further one at the head, or earlier if it asks for that. */
+  #checkBegin({ eid, name, headAtFirst = 0, minResumed }: Device, cursor: number, isFirst: boolean): void {
+    const { truth } = this.#simulation;
+    const from = isFirst || truth.find(eid, headAtFirst)?.stored.gone === true ? 0 : Math.min(headAtFirst, minResumed);
+    const to = isFirst ? 0 : Math.max(truth.head(eid), headAtFirst);
+    if (cursor >= from && cursor <= to) return;
+    this.#simulation.fail("a device begins where it should", `${eid}/${name}: at ${cursor}, not ${from} to ${to}`);
   }
 
   #device(eid: string, name: string): Device | undefined {

@@ -27,7 +27,12 @@ export interface Scenario {
   readonly healMs: number;
 }
 
-const FAST: Wire = { bufferBytes: 100_000, bytesPerMs: 1_000 };
+/** Most devices are near; what is on its way for long is what others overtake. */
+const fast = (dice: Dice): Wire => ({
+  bufferBytes: 100_000,
+  bytesPerMs: 1_000,
+  latencyMs: dice.pick([3, 3, 3, 50, 400]),
+});
 
 const BASE = {
   gateways: 2,
@@ -41,7 +46,7 @@ const BASE = {
   dedupeWindowMs: 120_000,
   sendDeadlineMs: 12_000,
   keepers: 0.5,
-  wire: () => FAST,
+  wire: fast,
   faultEveryMs: 300,
   healMs: 40_000,
 } as const;
@@ -49,7 +54,11 @@ const BASE = {
 /** Each looks at one part of the promise; a seed picks one. */
 export const SCENARIOS = {
   /** Copies lost, late and out of step with the pages, while devices connect. */
-  catchUp: { ...BASE, connectMs: 4_000, faults: { copiesLost: 4, late: 2, stale: 3, socketCut: 2, natsCut: 1 } },
+  catchUp: {
+    ...BASE,
+    connectMs: 4_000,
+    faults: { copiesLost: 4, late: 2, stale: 3, slowReads: 2, answersLost: 1, socketCut: 2, natsCut: 1 },
+  },
   /** Devices come and go, between several gateways. */
   reconnects: {
     ...BASE,
@@ -68,8 +77,8 @@ export const SCENARIOS = {
     ...BASE,
     messages: 120,
     users: 2,
-    wire: (dice: Dice) => ({ bufferBytes: dice.int(200, 4_000), bytesPerMs: dice.between(0.5, 50) }),
-    faults: { socketStall: 6, deviceFreeze: 1, copiesLost: 2, stale: 1, resume: 1, socketCut: 1 },
+    wire: (dice: Dice) => ({ bufferBytes: dice.int(200, 4_000), bytesPerMs: dice.between(0.5, 50), latencyMs: 3 }),
+    faults: { socketStall: 6, deviceFreeze: 1, copiesLost: 2, slowReads: 2, stale: 1, resume: 1, socketCut: 1 },
   },
   /** NATS fails in every way, deadlines pass, clients repeat. */
   outages: {
@@ -77,7 +86,7 @@ export const SCENARIOS = {
     sendMs: 20_000,
     sendDeadlineMs: 6_000,
     faultEveryMs: 2_000,
-    faults: { outage: 2, leader: 3, acksLost: 3, late: 2, natsCut: 3, natsStall: 2, gatewayKill: 1 },
+    faults: { outage: 2, leader: 3, acksLost: 3, late: 2, natsCut: 3, natsStall: 2, gatewayKill: 1, answersLost: 1 },
   },
   /** Leaders change amid bursts. */
   elections: {
@@ -108,13 +117,23 @@ export const SCENARIOS = {
     sendDeadlineMs: 3_000,
     faultEveryMs: 4_000,
     keepers: 1,
-    faults: { outage: 3, natsStall: 2, acksLost: 4, gatewayKill: 2, deviceKill: 2, socketCut: 3, deviceFreeze: 2 },
+    faults: {
+      absent: 4,
+      outage: 2,
+      natsStall: 2,
+      acksLost: 3,
+      answersLost: 2,
+      gatewayKill: 2,
+      deviceKill: 2,
+      socketCut: 3,
+      deviceFreeze: 2,
+    },
   },
   /** Old entries go while devices read. */
   expiry: {
     ...BASE,
     faultEveryMs: 200,
-    faults: { expire: 5, copiesLost: 3, stale: 2, socketCut: 2, resume: 2, deviceKill: 1 },
+    faults: { expire: 5, copiesLost: 3, slowReads: 2, stale: 1, socketCut: 2, resume: 2, deviceKill: 1 },
   },
 } as const satisfies Record<string, Scenario>;
 

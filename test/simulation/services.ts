@@ -50,7 +50,7 @@ export function startStorage(
   return start(nats, name, (link, answer) => {
     const reader = createReader(nats, link, partitions);
     const epochs = createEpochs(nats, link, partitions);
-    const metrics: StorageMetrics = quietMetrics();
+    const metrics: StorageMetrics = quietMetrics((what) => nats.world.count(what));
     const store = new UserStore({ bucket: buckets.users.through(nats, link), epochs, onForgotten: () => undefined });
     const receipts = new ReceiptStore(buckets.receipts.through(nats, link), epochs);
     answer(PROCEDURES.resume, QUEUES.storage, async (request) => {

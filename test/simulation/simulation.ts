@@ -3,12 +3,14 @@ import { tokenToName } from "@bimip/protocol";
 import { Device } from "./device.js";
 import { breakSomething } from "./faults.js";
 import { SimGateway } from "./gateway.js";
+import { PAGES_READ } from "./log-reads.js";
 import { Nats } from "./nats.js";
 import { install } from "./platform.js";
 import { Records } from "./records.js";
 import type { Scenario } from "./scenarios.js";
 import { createBuckets, startAwareness, startRouter, startStorage } from "./services.js";
 import type { Listener } from "./sockets.js";
+import { Standstill } from "./standstill.js";
 import { Stream } from "./stream.js";
 import { Truth } from "./truth.js";
 import { Process, World } from "./world.js";
@@ -30,7 +32,8 @@ export interface Report {
   readonly virtualMs: number;
   readonly acknowledged: number;
   readonly handed: number;
-  readonly faults: Readonly<Record<string, number>>;
+  /** How often what happened. */
+  readonly counts: Readonly<Record<string, number>>;
 }
 
 /** Everything must be delivered so long after the last fault: a half-open socket takes 75 s to be noticed, then a wait. */
@@ -38,10 +41,13 @@ const SETTLE_MS = 200_000;
 /** Most runs are short: what goes wrong needs few messages, and many seeds. */
 const SIZES = [0.1, 0.1, 0.1, 0.2, 0.2, 0.3, 1] as const;
 const MIN_TIME = 0.4;
+const MIN_SEND_MS = 1_000;
 const LOOK_EVERY_MS = 200;
 /** Time for what comes too often, after everything has come. */
 const QUIET_MS = 3_000;
 const STOP_MS = 60_000;
+/** A few sessions may still catch up with receipts. */
+const MAX_QUIET_PAGES = 40;
 
 /** One installation of the simulation, its users, and what may never happen to them. */
 export class Simulation {
@@ -52,14 +58,16 @@ export class Simulation {
   readonly devices: Device[] = [];
   gateways: SimGateway[] = [];
   readonly services: Process[] = [];
-  readonly faults: Record<string, number> = {};
   /** Faults happen until then. */
   readonly endMs: number;
   readonly #god = new Process("simulation");
   readonly #records: Records;
+  readonly #standstill: Standstill;
   readonly #messages: number;
   #gatewayNumber = 0;
   #completeSinceMs: number | undefined;
+  /** Before the second half of the quiet time at the end. */
+  #pagesBefore = 0;
 
   constructor(seed: number, scenario: Scenario, log?: string[]) {
     this.world = new World(seed);
@@ -68,7 +76,7 @@ export class Simulation {
     this.nats = new Nats(this.world);
     const share = this.world.dice.pick(SIZES);
     this.#messages = Math.ceil(scenario.messages * share);
-    this.endMs = scenario.sendMs * Math.max(share, MIN_TIME);
+    this.endMs = Math.max(scenario.sendMs * Math.max(share, MIN_TIME), scenario.connectMs + MIN_SEND_MS);
     const { dedupeWindowMs, partitions } = scenario;
     this.truth = new Truth({
       dedupeWindowMs,
@@ -76,6 +84,7 @@ export class Simulation {
       wasKnown: (receipt) => this.#records.knows(receipt, dedupeWindowMs),
     });
     this.#records = new Records(this);
+    this.#standstill = new Standstill(this);
     for (let partition = 0; partition < partitions; partition++) {
       void new Stream(this.nats, partition, dedupeWindowMs, (stored) => {
         const { seq, id, kind, from } = this.truth.add(stored);
@@ -105,7 +114,7 @@ export class Simulation {
       uninstall();
       Error.stackTraceLimit = stackTraceLimit;
     }
-    const { fingerprint, tasks, nowMs } = this.world;
+    const { fingerprint, tasks, nowMs, counts } = this.world;
     return {
       seed,
       fingerprint,
@@ -113,7 +122,7 @@ export class Simulation {
       virtualMs: Math.round(nowMs),
       acknowledged: this.devices.reduce((sum, device) => sum + device.acknowledged, 0),
       handed: this.devices.reduce((sum, device) => sum + device.handed.size, 0),
-      faults: this.faults,
+      counts: Object.fromEntries(counts),
     };
   }
 
@@ -181,10 +190,16 @@ export class Simulation {
     for (let sent = 0; sent < this.#messages; ) {
       const burst = Math.min(this.#messages - sent, dice.chance(0.3) ? dice.int(2, 25) : 1);
       sent += burst;
-      const sender = dice.pick(this.devices);
+      const chosen = dice.pick(this.devices);
       const to = `user${dice.int(0, scenario.users - 1)}@x`;
-      this.later(dice.between(10, this.endMs), () => {
-        for (let at = 0; at < burst; at++) sender.send(to);
+      const other = dice.chance(0.15) ? `user${dice.int(0, scenario.users - 1)}@x` : to;
+      const device = dice.chance(0.1) ? `d${dice.int(0, scenario.devices - 1)}` : undefined;
+      this.later(dice.between(scenario.connectMs / 4, this.endMs), () => {
+        const sender = chosen.running ? chosen : (this.devices.find(({ running }) => running) ?? chosen);
+        for (let at = 0; at < burst; at++) {
+          if (other !== to) sender.sendBoth(to, other);
+          else sender.send(to, device);
+        }
       });
     }
   }
@@ -194,7 +209,7 @@ export class Simulation {
     this.later(dice.between(0, 2 * this.scenario.faultEveryMs), () => {
       if (this.world.nowMs >= this.endMs) return;
       const fault = dice.weighted(this.scenario.faults);
-      this.faults[fault] = (this.faults[fault] ?? 0) + 1;
+      this.world.count(`fault ${fault}`);
       this.world.note(() => `FAULT ${fault}`);
       breakSomething(this, fault);
       this.#breakLater();
@@ -206,19 +221,21 @@ export class Simulation {
     const { nowMs } = this.world;
     this.later(LOOK_EVERY_MS, () => this.#look());
     if (nowMs < this.endMs) return;
-    const late = this.devices.find((device) => !device.complete);
-    const well = late === undefined && this.#healed();
-    this.#completeSinceMs = well ? (this.#completeSinceMs ?? nowMs) : undefined;
+    const late = this.devices.find((device) => !device.complete || !this.#records.hasCursor(device));
+    const healed = this.#healed();
+    if (!healed || late !== undefined) this.#completeSinceMs = undefined;
+    else if (this.#completeSinceMs === undefined) this.#completeSinceMs = nowMs;
+    if (nowMs < (this.#completeSinceMs ?? nowMs) + QUIET_MS / 2) this.#pagesBefore = this.#pagesRead;
+    this.#standstill.look(healed);
     if (late === undefined) return;
     if (nowMs < this.endMs + this.scenario.healMs + SETTLE_MS) return;
-    const [missing, untold] = [late.missing(), late.untold()];
-    const entries = `missing ${missing?.seq} ${missing?.id}, no receipt for ${untold?.seq} ${untold?.id}`;
-    const what = `online ${late.online}, ${late.unanswered} unanswered, ${entries}`;
-    this.fail("everything arrives in time", `${late.process.name}: ${what}`);
+    const [rule, details] = late.incomplete;
+    this.fail(rule, `${late.process.name}: ${details}`);
   }
 
-  /** Every process runs and has its NATS, every stream its leader. */
+  /** Nothing goes wrong any more: every process runs and has its NATS, every stream its leader. */
   #healed(): boolean {
+    if (Object.values(this.nats.trouble).some((share) => share > 0)) return false;
     for (const stream of this.nats.streams.values()) if (!stream.hasLeader) return false;
     const { nowMs } = this.world;
     for (const { up, session, process } of this.nats.links) {
@@ -232,12 +249,16 @@ export class Simulation {
     return this.#completeSinceMs !== undefined && this.world.nowMs > this.#completeSinceMs + QUIET_MS;
   }
 
+  get #pagesRead(): number {
+    return this.world.counts.get(PAGES_READ) ?? 0;
+  }
+
   /** Everything is closed; then nothing may be left. */
   async #stop(): Promise<void> {
     this.#god.alive = false;
-    for (const device of this.devices) {
-      device.settled();
-    }
+    const pages = this.#pagesRead - this.#pagesBefore;
+    if (pages > MAX_QUIET_PAGES) this.fail("nothing is read when all has come", `${pages} pages were`);
+    for (const device of this.devices) device.settled();
     let open = 0;
     const untilMs = this.world.nowMs + STOP_MS;
     const finish = (process: Process, work: () => Promise<void>): void => {

@@ -8,13 +8,15 @@ export interface Wire {
   readonly bufferBytes: number;
   /** From the gateway to the device. */
   readonly bytesPerMs: number;
+  /** One way, at most, mostly. */
+  readonly latencyMs: number;
 }
 
 /** Sees what passes on one connection. */
 export interface Tap {
   fromDevice(bytes: Uint8Array): void;
-  /** At the moment the gateway gives it to the socket. */
-  fromGateway(bytes: Uint8Array): void;
+  /** At the moment the gateway gives it to the socket; `congested`: which had said that it takes no more. */
+  fromGateway(bytes: Uint8Array, congested: boolean): void;
   closed(): void;
 }
 
@@ -89,6 +91,15 @@ export class Connection {
     this.#tap = options.tap(this);
   }
 
+  get listener(): Listener {
+    return this.#listener;
+  }
+
+  /** Frames pass, in both directions, and none waits. */
+  get sound(): boolean {
+    return !this.#dead && !this.#serverEnded && !this.#congested && this.#downAtMs <= this.#world.nowMs;
+  }
+
   /** The device asks for the upgrade; checking the token takes a moment, in which it may have gone again. */
   connect(url: URL, token: string): void {
     this.#up("upgrade", () => {
@@ -157,7 +168,7 @@ export class Connection {
 
   #gather(frame: Uint8Array): void {
     if (this.#serverEnded) return;
-    this.#tap.fromGateway(frame);
+    this.#tap.fromGateway(frame, this.#congested);
     this.#waitingBytes += frame.length;
     this.#frames.push(frame);
     if (this.#congested) {
@@ -245,7 +256,7 @@ export class Connection {
 
   #latencyMs(): number {
     const { dice } = this.#world;
-    return dice.chance(0.03) ? dice.between(5, 80) : dice.between(0.2, 3);
+    return dice.chance(0.03) ? dice.between(5, 80) : dice.between(0.2, this.#wire.latencyMs);
   }
 }
 

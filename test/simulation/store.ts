@@ -8,6 +8,8 @@ type StoredProgress = Parameters<ClientStore["save"]>[0];
 /** What a device has on its disk: outlives the process. */
 export class Disk {
   readonly outgoing = new Map<string, StoredOutgoing>();
+  /** Keys of all that was ever in it. */
+  readonly kept = new Set<string>();
   progress: StoredProgress = { owner: "", index: 0, epoch: 0, seen: [] };
 }
 
@@ -29,7 +31,11 @@ export function storeOn(disk: Disk, world: World): ClientStore {
       await later(() => undefined);
       return { ...disk.progress, outgoing: [...disk.outgoing.values()] };
     },
-    put: (entry) => later(() => disk.outgoing.set(entry.key, entry)),
+    put: (entry) =>
+      later(() => {
+        disk.outgoing.set(entry.key, entry);
+        disk.kept.add(entry.key);
+      }),
     remove: (key) => later(() => disk.outgoing.delete(key)),
     save: (progress) =>
       later(() => {

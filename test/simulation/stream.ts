@@ -48,7 +48,10 @@ export class Stream {
   #proposals: Proposal[] = [];
   #commitAtMs = 0;
   #lastSeq = 0;
+  /** Since when it has its leader, virtual milliseconds. */
+  electedAtMs = 0;
   #electionUntilMs = 0;
+  #electAmidMs: number | undefined;
 
   constructor(nats: Nats, partition: number, dedupeWindowMs: number, onStored: (stored: Stored) => void) {
     this.#nats = nats;
@@ -72,10 +75,24 @@ export class Stream {
     }
     const { nowMs } = this.#nats.world;
     const known = this.#ids.get(msgId);
-    if (known !== undefined && nowMs - known.atMs < this.#dedupeWindowMs)
+    if (known !== undefined && nowMs - known.atMs < this.#dedupeWindowMs) {
+      this.#nats.world.count("repeats known to the stream");
       return this.#acknowledge(reply, known.seq, true);
+    }
     if (this.#inProcess.has(msgId))
       return void this.#nats.route({ subject: reply, data: encoder.encode(IN_PROCESS), reply: "", headers: undefined });
+    const electMs = this.#electAmidMs;
+    if (electMs !== undefined) {
+      // Long enough for others to come behind it.
+      this.#electAmidMs = undefined;
+      this.#commitAtMs = Math.max(this.#commitAtMs, nowMs + this.#dice.between(1, 30));
+      this.#nats.world.schedule(
+        this.#nats.server,
+        this.#dice.between(0, 1) * (this.#commitAtMs - nowMs),
+        "election",
+        () => this.elect(electMs),
+      );
+    }
     const proposal: Proposal = { subject, bytes, reply, msgId, answered: true, state: "open" };
     this.#inProcess.set(msgId, proposal);
     this.#proposals.push(proposal);
@@ -86,11 +103,18 @@ export class Stream {
     this.#nats.world.schedule(this.#nats.server, this.#commitAtMs - nowMs, "store", () => this.#commit(proposal));
   }
 
+  /** The leader goes while the next entry is being stored. */
+  electAmid(ms: number): void {
+    this.#electAmidMs = ms;
+  }
+
   /** The leader is gone. */
   elect(ms: number): void {
     this.#loseLeader();
+    this.#nats.world.count("elections");
     this.#electionUntilMs = Math.max(this.#electionUntilMs, this.#nats.world.nowMs + ms);
     this.#nats.world.schedule(this.#nats.server, ms, "leader elected", () => {
+      this.electedAtMs = this.#nats.world.nowMs;
       this.#nats.publish(`$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${this.name}`, new Uint8Array(0));
     });
   }
@@ -149,6 +173,7 @@ export class Stream {
       proposal.answered = false;
       if (at >= kept) {
         proposal.state = "lost";
+        this.#nats.world.count("publishes lost by a change of leader");
         this.#inProcess.delete(proposal.msgId);
       }
     }
@@ -173,7 +198,9 @@ export class Stream {
     this.#onStored(stored);
     if (proposal.answered) this.#acknowledge(reply, stored.seq, false);
     const { copyLoss, lateMs } = this.#nats.trouble;
-    if (this.#dice.chance(copyLoss) || (!proposal.answered && this.#dice.chance(0.5))) return;
+    if (this.#dice.chance(copyLoss) || (!proposal.answered && this.#dice.chance(0.5))) {
+      return this.#nats.world.count("copies lost");
+    }
     const headers = new Headers(0, { [HEADERS.sequence]: stored.seq, [HEADERS.lastSequence]: previous });
     this.#later(this.#dice.chance(0.05) ? lateMs : 0, () =>
       this.#nats.publish(`bimip.to.${token}.log`, bytes, "", "", headers),
@@ -182,7 +209,7 @@ export class Stream {
 
   #acknowledge(reply: string, seq: number, duplicate: boolean): void {
     const { ackLoss, ackDuplicate, lateMs } = this.#nats.trouble;
-    if (this.#dice.chance(ackLoss)) return;
+    if (this.#dice.chance(ackLoss)) return this.#nats.world.count("acks lost");
     const text = `{"stream":"${this.name}","seq":${seq}${duplicate ? ',"duplicate":true' : ""}}`;
     const data = encoder.encode(text);
     const times = this.#dice.chance(ackDuplicate) ? 2 : 1;

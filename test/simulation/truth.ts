@@ -36,7 +36,7 @@ export interface TruthOptions {
 /** Every entry that was ever stored: what the rules are checked against. */
 export class Truth {
   readonly #logs = new Map<string, TruthEntry[]>();
-  readonly #seen = new Map<string, number>();
+  readonly #seen = new Map<string, Stored>();
   readonly #told = new Set<string>();
   readonly #o: TruthOptions;
 
@@ -93,16 +93,22 @@ export class Truth {
     return this.#told.has(name);
   }
 
-  /** What was stored twice, though the stream should have known it. */
+  /** Whether a message of this name was ever stored in the log. */
+  isStored(eid: string, name: string): boolean {
+    return this.#seen.has(`${eid} message ${name} 0`);
+  }
+
+  /** What was stored twice, though the stream, or who asked it to, should have known it. */
   #once(entry: TruthEntry): void {
     const { kind, name, status, stored } = entry;
     if (kind === "other") return;
     if (kind === "receipt") this.#told.add(name);
     const key = `${stored.eid} ${kind} ${name} ${status}`;
     const before = this.#seen.get(key);
-    this.#seen.set(key, stored.atMs);
+    this.#seen.set(key, stored);
     if (before === undefined) return;
-    if (stored.atMs - before < this.#o.dedupeWindowMs) this.#o.fail("the stream stores each once", key);
+    if (stored.atMs - before.atMs < this.#o.dedupeWindowMs) this.#o.fail("the stream stores each once", key);
+    else if (kind === "message" && !before.gone) this.#o.fail("a late repeat is recognised", key);
     else if (kind === "receipt" && this.#o.wasKnown(entry)) this.#o.fail("a receipt is told once", key);
   }
 }

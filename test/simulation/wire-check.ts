@@ -11,11 +11,13 @@ interface Replay {
   readonly atMs: number;
   /** Head of the log at that moment. */
   readonly head: number;
-  /** Until it is announced. */
-  withOwn: boolean;
+  /** What the device sent itself comes too, up to here: all of it until the replay is announced, nothing, or up to there. */
+  ownUpTo: number;
   /** Last index handed over in it, or perhaps: what follows an older replay may also begin a newer one. */
   last: number | undefined;
   announced: boolean;
+  /** A newer request was refused: this one may go on, or was overtaken before it began. */
+  unsure: boolean;
 }
 
 export interface WireCheckOptions {
@@ -54,6 +56,8 @@ export class WireCheck implements Tap {
   readonly #o: WireCheckOptions;
   /** Not overtaken by a newer one; the oldest is under way. */
   #replays: Replay[] = [];
+  /** Where SENT told that copies of its own lie. */
+  readonly #sentAt = new Set<number>();
   open = true;
 
   constructor(options: WireCheckOptions, manual: boolean) {
@@ -74,8 +78,14 @@ export class WireCheck implements Tap {
   }
 
   /** At the moment the gateway gives it to the socket. */
-  fromGateway(bytes: Uint8Array): void {
+  fromGateway(bytes: Uint8Array, congested: boolean): void {
     const { kind, value } = decodeFrame(bytes, MAX_STANZA).stanza;
+    if (
+      congested &&
+      (kind === "message" || (kind === "signal" && value.logId > 0n && value.status !== SignalStatus.SENT))
+    ) {
+      this.#fail("a slow socket is given nothing of the log", `${kind} ${value.id}`);
+    }
     if (kind === "message") this.#handed(Number(value.monotonicId), Number(value.previousId));
     if (kind === "error") this.#o.note(() => `is told ${value.code} of ${value.id}: ${value.details}`);
     if (kind !== "signal") return;
@@ -90,20 +100,21 @@ export class WireCheck implements Tap {
 
   /** To be called when nothing happens any more: the newest request has its answer. */
   settled(): void {
-    const newest = this.#replays.at(-1);
+    const newest = this.#replays.findLast(({ unsure }) => !unsure);
     if (newest?.announced === false) this.#fail("RESUME is answered", `${newest.id} (${newest.asked})`);
   }
 
   get complete(): boolean {
-    return this.#replays.at(-1)?.announced ?? false;
+    const newest = this.#replays.findLast(({ unsure }) => !unsure);
+    return newest?.announced ?? this.#replays.length > 0;
   }
 
   #ask(id: string, asked: number): void {
     this.#o.onResumed(asked);
     const { truth, eid, nowMs } = this.#o;
-    const withOwn = asked === EVERYTHING;
+    const ownUpTo = asked === EVERYTHING ? Number.POSITIVE_INFINITY : 0;
     const head = truth.head(eid);
-    this.#replays.push({ id, asked, atMs: nowMs(), head, withOwn, last: undefined, announced: false });
+    this.#replays.push({ id, asked, atMs: nowMs(), head, ownUpTo, last: undefined, announced: false, unsure: false });
   }
 
   #handed(index: number, previous: number): void {
@@ -152,13 +163,15 @@ export class WireCheck implements Tap {
     const { truth, eid, device } = this.#o;
     if (index <= last) return `comes after ${last}`;
     const entry = truth.find(eid, index);
-    if (entry !== undefined && !isDue(entry, device, replay.withOwn)) return "is not for this device";
+    if (entry !== undefined && !isDue(entry, device, index <= replay.ownUpTo)) return "is not for this device";
     const told = new Set([last]);
     for (const between of truth.between(eid, last, index)) {
-      const own = !replay.withOwn && isOwn(between, device);
-      if (!own && !isDue(between, device, replay.withOwn)) continue;
+      const withOwn = between.seq <= replay.ownUpTo;
+      const own = isOwn(between, device) && !(withOwn && isDue(between, device, true));
+      if (!own && !isDue(between, device, withOwn)) continue;
       if (!own && !between.stored.gone) return `${between.seq} is missing after ${last}`;
-      if (own && !between.stored.gone) told.clear();
+      // A copy of its own counts once SENT told of it; in a replay it may have been told in an earlier session.
+      if (own && !withOwn && !between.stored.gone && this.#sentAt.has(between.seq)) told.clear();
       told.add(between.seq);
     }
     return told.has(previous) ? undefined : `previous_id should be ${[...told].join(" or ")}`;
@@ -169,9 +182,11 @@ export class WireCheck implements Tap {
     this.#o.note(() => `RESUME ${signal.id} of type ${signal.type} at ${head} ${signal.details}`);
     const replay = this.#replays.findLast(({ id, announced }) => id === signal.id && !announced);
     if (signal.type === SignalType.ERROR) {
-      // Those between it and the one under way were overtaken by it.
       const at = replay === undefined ? -1 : this.#replays.indexOf(replay);
-      this.#replays = this.#replays.filter((other, place) => other.announced || place > at);
+      for (const older of this.#replays.slice(0, Math.max(at, 0))) older.unsure = !older.announced;
+      // Overtaken: none of the newer ones has begun yet, whatever seemed to be theirs.
+      if (at >= 0) for (const newer of this.#replays.slice(at + 1)) newer.last = undefined;
+      this.#replays = this.#replays.filter((other) => other !== replay);
       return;
     }
     if (replay === undefined) {
@@ -188,13 +203,14 @@ export class WireCheck implements Tap {
       this.#fail("RESUME comes after everything before it", `${head} announced, ${missing.join(", ")} missing`);
     }
     replay.announced = true;
-    replay.withOwn = false;
+    replay.unsure = false;
+    replay.ownUpTo = Math.min(replay.ownUpTo, head);
     this.#begin(replay);
   }
 
-  #firstDue({ withOwn }: Replay, after: number, upTo: number): number | undefined {
+  #firstDue({ ownUpTo }: Replay, after: number, upTo: number): number | undefined {
     for (const entry of this.#o.truth.between(this.#o.eid, after, upTo + 1)) {
-      if (!entry.stored.gone && isDue(entry, this.#o.device, withOwn)) return entry.seq;
+      if (!entry.stored.gone && isDue(entry, this.#o.device, entry.seq <= ownUpTo)) return entry.seq;
     }
     return undefined;
   }
@@ -203,6 +219,7 @@ export class WireCheck implements Tap {
     const { truth, eid } = this.#o;
     const to = signal.to?.eid ?? "";
     this.#o.note(() => `is told SENT of ${signal.id}`);
+    this.#sentAt.add(Number(signal.logId));
     const stored = truth.find(to, Number(signal.monotonicId));
     const copy = truth.find(eid, Number(signal.logId));
     const isIt = (entry: typeof stored): boolean =>

@@ -11,6 +11,11 @@ export class Process {
   constructor(name: string) {
     this.name = name;
   }
+
+  /** Never shortens what was said before: tasks that wait for its end would be overtaken. */
+  freeze(untilMs: number): void {
+    this.frozenUntilMs = Math.max(this.frozenUntilMs, untilMs);
+  }
 }
 
 /** Something that will run at a virtual moment. */
@@ -41,6 +46,8 @@ export class World {
   /** Sum over everything that ran: two runs of a seed must have the same. */
   fingerprint = 0;
   tasks = 0;
+  /** How often what happened: shows that a run was not idle. */
+  readonly counts = new Map<string, number>();
   readonly errors: unknown[] = [];
   /** Set: every line is kept. */
   log: string[] | undefined;
@@ -59,6 +66,10 @@ export class World {
   /** Epoch milliseconds of a virtual moment. */
   epochAt(ms: number): number {
     return EPOCH_MS + Math.floor(ms);
+  }
+
+  count(what: string): undefined {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }
 
   note(line: () => string): void {

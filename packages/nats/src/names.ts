@@ -39,7 +39,7 @@ export const SUBJECTS = {
     erase: "bimip.storage.erase",
   },
   /** NATS's own word that a log partition has a new leader: what was republished meanwhile may be lost. */
-  leaderElected: "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.LOG_*",
+  leaderElected: "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*",
   /** A mark: this user has something to be pushed, look. */
   pushMark: (eid: string) => `bimip.push.${nameToToken(eid)}`,
   pushMarks: "bimip.push.*",

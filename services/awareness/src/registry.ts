@@ -10,10 +10,11 @@ export interface Registered {
 
 const MAX_TRIES = 20;
 /**
- * Openings arrive in their order, but for one that is told again because its answer was lost; that takes longer than
- * this. Gateways' clocks must agree within it.
+ * Openings arrive in their order, but for one that a frozen replica held or that is told again because its answer was lost:
+ * its gateway's time tells. Clocks of gateways must agree within this; a device that moves from one to another faster than
+ * they differ would be taken for late.
  */
-const LATE_MS = 1_500;
+const LATE_MS = 250;
 
 /**
  * Which session of a device is the newest, in the sessions bucket. Every write is a compare-and-set, so two replicas,

@@ -250,6 +250,7 @@ export class Delivery {
         if (this.#position < target) {
           const page = await (next?.after === this.#position ? next.page : this.#page(this.#position));
           if (!current()) return;
+          if (this.#o.socket.congested) return this.#pause(); // slow since the page was asked for
           next = this.#pageAfter(page, target);
           this.#handPage(page);
           if (this.#o.socket.congested) return this.#pause();

@@ -48,7 +48,8 @@ export class PositionCheck {
     this.#timer.unref();
     this.#elections = options.link.nc.subscribe(SUBJECTS.leaderElected, {
       callback: (error, message) => {
-        if (error === null) this.#onElection(Number(message.subject.slice(message.subject.lastIndexOf("_") + 1)));
+        const partition = error === null ? partitionOfStream(message.subject) : undefined;
+        if (partition !== undefined) this.#onElection(partition);
       },
     });
   }
@@ -110,4 +111,10 @@ export class PositionCheck {
     }
     this.#suspects = new Map();
   }
+}
+
+/** Of the log stream that an advisory names; undefined: it is another stream. */
+function partitionOfStream(subject: string): number | undefined {
+  const digits = /\.LOG_(\d+)$/.exec(subject)?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }
