@@ -77,6 +77,18 @@ test("a burst within one turn shows as congestion in it, and costs no connection
   client.terminate();
 });
 
+test("no connection is closed right after its upgrade, however often the process is young", async () => {
+  for (let listener = 0; listener < 20; listener++) {
+    const { client, closed } = await connect();
+    const pong = new Promise((resolve) => client.once("pong", resolve));
+    client.ping();
+    await pong;
+    expect(closed()).toBe(false);
+    client.terminate();
+    transport?.close();
+  }
+});
+
 test("a peer that asks and never reads the answers is closed", async () => {
   const { server, client, closed } = await connect();
   client.pause();

@@ -205,14 +205,16 @@ function upgrade(
   void (async () => {
     const admission = await door.admit(connectRequest);
     if (aborted) return;
+    if (admission.ok) {
+      // Not within `response.cork`, which may take the new WebSocket for the HTTP response that it was, and close it at once
+      // (uWebSockets pull request 1929, in no npm build yet): often the first of a process, later one of some thousand. An
+      // admission that resolves in this turn is corked by uWS itself; after a later one it prints a warning and works.
+      const data: UserData = { admission, handler: undefined, socket: undefined };
+      return response.upgrade<UserData>(data, key, accepted, extensions, context);
+    }
     response.cork(() => {
-      if (admission.ok) {
-        const data: UserData = { admission, handler: undefined, socket: undefined };
-        response.upgrade<UserData>(data, key, accepted, extensions, context);
-      } else {
-        response.writeStatus(`${admission.status} ${STATUS_CODES[admission.status] ?? ""}`);
-        response.writeHeader("content-type", "text/plain; charset=utf-8").end(`${admission.message}\n`);
-      }
+      response.writeStatus(`${admission.status} ${STATUS_CODES[admission.status] ?? ""}`);
+      response.writeHeader("content-type", "text/plain; charset=utf-8").end(`${admission.message}\n`);
     });
   })();
 }
