@@ -194,6 +194,27 @@ test("history in both directions with receipts; unread; push and typing", async 
   await eventually("typing", () => statuses.includes("1 ida"));
 });
 
+test("slow handlers make the gateway wait, answers come nevertheless, and all is handed over in order", async () => {
+  const sender = await clientOf("nora", "phone", { receive: false });
+  await sender.connect();
+  const expected = Array.from({ length: 3_000 }, (_, n) => `t${n}`);
+  await Promise.all(expected.map((text) => sender.send({ to: "otis", text, data: { ballast: "x".repeat(2_000) } })));
+  const otis = await clientOf("otis", "phone");
+  const got: string[] = [];
+  otis.on("message", async ({ text = "" }) => {
+    // An answer now and then, for which the handler waits; it comes behind all that is on its way.
+    if (got.length % 40 === 0) await otis.send({ to: "nora", text });
+    else await new Promise((resolve) => setImmediate(resolve));
+    got.push(text);
+  });
+  await otis.connect();
+  await eventually("all", () => got.length >= expected.length);
+  expect(got).toEqual(expected);
+  // Live again, behind its own answers.
+  await sender.send({ to: "otis", text: "last" });
+  await eventually("the last", () => got.at(-1) === "last");
+});
+
 test("registers and removes a push subscription, and refuses one that leads anywhere", async () => {
   const client = await clientOf("kim", "phone");
   await client.connect();

@@ -137,6 +137,18 @@ describe("send, listen and chat", () => {
     expect(shown.out).toMatch(/^\d\d:\d\d ann: hello there\n$/);
   });
 
+  it("send repeats a message with the id and the time that it had", async () => {
+    const args = ["send", ...as("ann", "s"), "--to", "gil", "--id", "m7", "--timestamp", "1767225600000", "x"];
+    const [first, second] = [await run(args), await run(args)];
+    expect(second.out).toBe(first.out);
+    expect(gateway.received.slice(-2).map(({ id, timestamp }) => [id, timestamp])).toEqual([
+      ["m7", 1_767_225_600_000n],
+      ["m7", 1_767_225_600_000n],
+    ]);
+    const soon = run(["send", ...as("ann", "s"), "--to", "gil", "--timestamp", "soon", "x"]);
+    await expect(soon).rejects.toMatchObject({ code: "commander.invalidArgument" });
+  });
+
   it("send takes nothing from the log", async () => {
     gateway.put("hal", "for a device that listens");
     const before = gateway.resumes.length;
@@ -200,10 +212,10 @@ describe("send, listen and chat", () => {
   });
 
   it("chat goes on without a history", async () => {
-    gateway.queryFate = 503;
+    gateway.queryFate = 500; // after a 503 it would be asked again first
     const { out } = await run(["chat", ...as("lea", "c"), "--to", "max"], { stdin: "x\n" });
     gateway.queryFate = "answer";
-    expect(out).toMatch(/\(earlier messages cannot be shown: 503 fate 503\)\n.* lea: x ✓\n$/);
+    expect(out).toMatch(/\(earlier messages cannot be shown: 500 fate 500\)\n.* lea: x ✓\n$/);
   });
 
   it("chat fails when something was refused", async () => {

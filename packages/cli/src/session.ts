@@ -73,7 +73,7 @@ export interface Session {
 }
 
 /** How a command uses the log. */
-export type LogUse = Pick<ClientOptions, "acknowledge" | "begin" | "receive">;
+export type LogUse = Pick<ClientOptions, "acknowledge" | "begin" | "receive" | "queryTimeoutMs">;
 
 /**
  * Makes a client that is not connected yet, so that handlers can be added before the replay.

@@ -11,16 +11,20 @@ import type { PushSubscriptionLike, UnreadCounts } from "./queries-of-client.js"
 export interface BimipClient {
   readonly state: ClientState;
   /**
-   * Connects and resolves when what was stored is delivered. Add the handlers before: what nobody listens to is not
-   * acknowledged. Keeps trying while the server cannot be reached (`error` tells each time); rejects with a BimipError
-   * when the server refuses us, such as 401, when the store cannot be opened (500), or on `close()`.
+   * Connects and resolves when the server has handed over what was stored; handlers may still be at it. Add the handlers
+   * before: while there is none of `message` or `push`, no message is taken from the log and nothing of it is
+   * acknowledged, `error` says so, and the messages come once there is one. With one of them everything is taken, also
+   * what has no handler of its own. Keeps trying while the server cannot be reached, whatever stands in the way (`error`
+   * tells each time); rejects with a BimipError when the server refuses us, 401 or 403, when the store cannot be opened
+   * (500), or on `close()`.
    */
   connect(): Promise<void>;
   /**
    * Resolves when the message is stored by the server (SENT). Survives reconnects: sent again with the same id, stored
    * once, in order per recipient; with a `store` also restarts. Rejects with a BimipError: what the server answered,
-   * 422 for a wrong field, 413, 500 when the own store fails, 503 when the client ends before; what is in the store
-   * then is sent on the next start nevertheless, and `outgoing` tells of it.
+   * 422 for a wrong field, 413, 500 when the own store fails, 409 when the store is another account's, 503 when the client
+   * ends before; what is in the store then is sent on the next start nevertheless, and `outgoing` tells of it. Without a
+   * store it may be stored already: repeat it with the same id and timestamp, given by you, and it is stored once.
    */
   send(message: OutgoingMessage): Promise<Sent>;
   /** As `send`, for a PushNotification; needs a token with scope `push`. */
@@ -32,7 +36,8 @@ export interface BimipClient {
   recording(to: string): void;
   /**
    * Messages and pushes of one's own log, page by page, with the receipts they got; the newest first by default.
-   * Throws a BimipError: 422 for a wrong option, 408 or 503 when no answer comes in time, what the server answered.
+   * Throws a BimipError: 422 for a wrong option, 408, 429 or 503 when no answer comes within `queryTimeoutMs`, what else
+   * the server answered.
    */
   history(options?: HistoryOptions): AsyncGenerator<HistoryItem>;
   /** What others wrote after the last message that was read. Rejects as `history` throws. */
@@ -41,13 +46,20 @@ export interface BimipClient {
   subscribePush(subscription: PushSubscriptionLike): Promise<void>;
   unsubscribePush(): Promise<void>;
   /**
-   * Adds a handler; the answer removes it. An error that a handler throws, or its promise rejects with, is reported as
-   * uncaught; an entry of the log that it failed on, and what follows, is not acknowledged and comes again after a
-   * restart.
+   * Adds a handler; the answer removes it. What it throws, or its promise (or any thenable) rejects with, is reported as
+   * uncaught, which ends a Node process that does not listen to that. An entry of the log that a handler failed on is
+   * handed over again, to all handlers, after the waits of `reconnect`; what follows waits until they took it, and
+   * nothing of it is acknowledged. So catch what must not stop the rest. Each entry comes at least once: a process that
+   * ends between a handler's end and the store's next write gets it again.
    */
   on<Name extends keyof ClientEvents>(name: Name, handler: Handler<ClientEvents[Name]>): () => void;
   /** The round trip of a PingPong in milliseconds. Rejects with 503 while not connected or when the connection goes. */
   ping(): Promise<number>;
-  /** Ends the connection; resolves when the socket and the store are closed. What has no SENT yet rejects. */
+  /**
+   * Takes nothing more from the log, waits for the handler that runs, at most `closeTimeoutMs`, tells the server and the
+   * store how far the application has come, and ends the connection; resolves when the socket and the store are closed.
+   * What has no SENT by then rejects. What was not handed over, or not taken, comes with the next `connect()` or process.
+   * A handler of the log that awaits it waits for itself until the time is over.
+   */
   close(): Promise<void>;
 }

@@ -16,7 +16,11 @@ export interface ClientOptions {
   readonly token: TokenSource;
   /** Name of this device; needed where the token names none. */
   readonly device?: string;
-  /** The account; needed only where the token is not a JWT that can be read. */
+  /**
+   * The account. Needed where the token is not a JWT that can be read; useful beside a token function with a store: what
+   * is sent before the first token came counts as queued, and survives the process, only once the account is known.
+   * A client is that of one account: another one's token, or store, ends it with a BimipError 409.
+   */
   readonly eid?: string;
   /**
    * Where unconfirmed messages, receipts and the position in the log survive the process: `fileStore(path)` in Node,
@@ -25,24 +29,44 @@ export interface ClientOptions {
   readonly store?: ClientStore;
   /**
    * automatic (default): what is handed over is acknowledged, and DELIVERED told to its sender, once the handlers of
-   * `message` and `push` are through, their promises included. manual: once its `delivered()`, `read()`, `played()`
-   * or `forwarded()` was called. Always in log order: what is not acknowledged holds back all that follows.
+   * `message` and `push` are through, their promises included; what they say meanwhile, as `read()`, is told then too.
+   * manual: once its `delivered()`, `read()`, `played()` or `forwarded()` was called. Always in log order: what is not
+   * acknowledged holds back all that follows.
+   *
+   * Handlers of the log (`message`, `push`, `event`, `signal`) run one entry after the other: the next is handed over
+   * when the promises of the one before are settled. That keeps the log's order for asynchronous handlers, and costs
+   * throughput: one that takes 20 ms lets 50 entries a second pass, and one that never settles stops all. Where order
+   * does not matter, take `manual`, start the work, answer nothing, and call `delivered()` when it is done. While some 250
+   * entries wait for handlers the client reads no more; if it has to, since it waits for an answer itself, it keeps some
+   * 1,000 and asks the server for the rest again. Browsers cannot make a server wait: there what waits takes memory. A
+   * handler must not wait for what comes behind its entry.
    */
   readonly acknowledge?: "automatic" | "manual";
   /** false: nothing is taken from the log, for clients that only send. Default true. */
   readonly receive?: boolean;
   /**
    * Where the first connect begins, unless the store knows better. cursor (default): behind what this device
-   * acknowledged. everything: with the oldest entry that is retained, own ones included.
+   * acknowledged. everything: with the oldest entry that is retained, own ones included, until all of it came once.
    */
   readonly begin?: "cursor" | "everything";
-  /** Waits between attempts to connect, and before messages are sent again that the server could not store. */
+  /**
+   * Waits before each attempt to connect again, before what the server could not store or answer is sent again, and
+   * before an entry is handed over again that a handler failed on.
+   */
   readonly reconnect?: BackoffOptions;
-  /** Milliseconds of silence after which the server is asked whether it lives; default 25,000. Dead after twice that. */
+  /**
+   * Milliseconds of silence after which the server is asked whether it lives; default 25,000. It is given up after two to
+   * three times that.
+   */
   readonly pingIntervalMs?: number;
-  /** Milliseconds that opening a connection may take; default 10,000. */
+  /** Milliseconds that opening a connection may take, and a token function before; default 10,000. */
   readonly connectTimeoutMs?: number;
-  /** Milliseconds that a query may take, waiting for a connection included; default 15,000. */
+  /** Milliseconds that `close()` waits for a handler that runs; default 5,000. What it was given comes again after that. */
+  readonly closeTimeoutMs?: number;
+  /**
+   * Milliseconds that a query may take; default 15,000. Waiting for a connection is included, for its turn where the
+   * server has eight to answer, and for another try where it is too busy (429, 503).
+   */
   readonly queryTimeoutMs?: number;
   /** Messages that may wait for their SENT at once, more wait here; default 256. */
   readonly maxInFlight?: number;
@@ -62,10 +86,14 @@ export interface Gap {
 
 /** The events of a client and the value their handlers get. */
 export interface ClientEvents {
-  /** A message of others, or of another device of one's own; in log order, each once. */
+  /** A message of others, or of another device of one's own; in log order, each once unless a handler fails. */
   message: IncomingMessage;
   push: IncomingPush;
-  /** How far a message of one's own has come, from this device or another; each state once, never back. */
+  /**
+   * How far a message of one's own has come, from this device or another; each state once, never back. Also with a
+   * store that holds per process: after a restart a receipt that comes late, such as another device's DELIVERED after
+   * READ, is told.
+   */
   outgoing: Outgoing;
   /** Receipts, typing and the like; not RESUME and SENT, which the client keeps to itself. */
   signal: Signal;
@@ -73,10 +101,16 @@ export interface ClientEvents {
   /** One call a change, also for those that came together. */
   awareness: Awareness;
   gap: Gap;
-  /** What no call is rejected with: a lost connection (it comes back by itself), errors without an id. */
+  /**
+   * What no call is rejected with: a lost connection (it comes back by itself), errors without an id, that a handler
+   * failed, that nobody listens to what came.
+   */
   error: BimipError;
   state: ClientState;
   logout: Logout;
-  /** Every stanza, repeated ones and those for the client itself included, before the other events. */
+  /**
+   * Every stanza as it comes, repeated ones and those for the client itself included, before the other events. Nothing is
+   * acknowledged for it.
+   */
   stanza: Stanza;
 }

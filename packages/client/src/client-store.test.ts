@@ -4,11 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, vi } from "vitest";
 import { ALICE, BOB, messagesOf, useClients } from "../test-kit/clients.js";
+import type { ClientOptions } from "./client-options.js";
 import type { ClientStore } from "./client-store.js";
 import { fileStore } from "./file-store.js";
 import { memoryStore } from "./memory-store.js";
 
 const clients = useClients();
+const CAROL = "carol@example.com";
+
+/** A JWT, as far as a client reads it. */
+const tokenOf = (eid: string): string => `e30.${Buffer.from(JSON.stringify({ sub: eid })).toString("base64url")}.sig`;
 
 it("sends what an earlier process left: same id, same time, in the old order, before what is new", async () => {
   const { gateway } = clients;
@@ -118,8 +123,8 @@ it("reads a log that was made anew from its beginning, even when its own positio
   const gaps: unknown[] = [];
   second.on("gap", (gap) => gaps.push(gap));
   await second.connect();
-  // C lies behind the old position: it comes first, and once.
-  expect(messages.map(({ text }) => text)).toEqual(["C", "A", "B"]);
+  // C lies behind the old position: it must not come before the others.
+  expect(messages.map(({ text }) => text)).toEqual(["A", "B", "C"]);
   expect(gateway.resumes.slice(1)).toEqual(["manual", 2n, 0n]);
   expect(gaps).toEqual([{ details: "the log was made anew", firstId: 1, epoch: 2 }]);
   await vi.waitFor(() => expect(gateway.cursors.get(`${ALICE}/laptop`)).toBe(3));
@@ -153,6 +158,78 @@ it("does not send what another account queued", async () => {
   const bob = clients.of(BOB, { store });
   await expect(bob.connect()).rejects.toMatchObject({ code: 409, field: "store" });
   expect(bob.state).toBe("closed");
+});
+
+it("keeps nothing of one account in the store of another, and sends nothing of it", async () => {
+  const { gateway } = clients;
+  const store = memoryStore();
+  const alice = clients.of(ALICE, { store });
+  await alice.connect();
+  await alice.close();
+  // The account is known at once, or only when the token function has answered.
+  for (const options of [{ eid: BOB }, { eid: undefined, token: () => tokenOf(BOB) }] as Partial<ClientOptions>[]) {
+    const bob = clients.of(BOB, { store, ...options });
+    const refused = [1, 2].map((n) =>
+      expect(bob.send({ to: CAROL, text: "bob's", id: `${n}` })).rejects.toThrow(ALICE),
+    );
+    await expect(bob.connect()).rejects.toMatchObject({ code: 409, field: "store" });
+    await Promise.all(refused);
+    expect(bob.outgoing("1", CAROL)).toBeUndefined();
+  }
+  const again = clients.of(ALICE, { store });
+  await again.connect();
+  await again.ping();
+  expect(gateway.received).toEqual([]);
+});
+
+it("sends in order what was given before and after the account was known", async () => {
+  const { gateway } = clients;
+  let known = (_token: string): void => undefined;
+  const token = new Promise<string>((resolve) => {
+    known = resolve;
+  });
+  const alice = clients.of(ALICE, { eid: undefined, store: memoryStore(), token: () => token });
+  const ids = Array.from({ length: 12 }, (_, n) => `m${n}`);
+  const send = (id: string) => alice.send({ to: BOB, text: "x", id });
+  const sending = ids.slice(0, 3).map(send);
+  const online = alice.connect();
+  sending.push(...ids.slice(3, 5).map(send));
+  known(tokenOf(ALICE));
+  for (const id of ids.slice(5)) {
+    sending.push(send(id));
+    await Promise.resolve();
+  }
+  await online;
+  await Promise.all(sending);
+  expect(gateway.received.map(({ id }) => id)).toEqual(ids);
+});
+
+it("rejects on close() what waited for the account", async () => {
+  const alice = clients.of(ALICE, {
+    eid: undefined,
+    store: memoryStore(),
+    token: () => new Promise<string>(() => undefined),
+  });
+  const outcome = expect(alice.send({ to: BOB, text: "x" })).rejects.toMatchObject({ code: 503 });
+  await alice.close();
+  await outcome;
+});
+
+it.each([undefined, memoryStore()])("stops when a later token is another account's (store: %o)", async (store) => {
+  const { gateway } = clients;
+  let token = tokenOf(ALICE);
+  const alice = clients.of(ALICE, { eid: undefined, token: () => token, ...(store !== undefined && { store }) });
+  await alice.connect();
+  gateway.fate = () => "ignore";
+  const outcome = expect(alice.send({ to: CAROL, text: "alice's", id: "m" })).rejects.toMatchObject({ code: 409 });
+  await vi.waitFor(() => expect(gateway.received).toHaveLength(1));
+  token = tokenOf(BOB);
+  gateway.drop();
+  await outcome;
+  expect(alice.state).toBe("closed");
+  await expect(alice.connect()).rejects.toMatchObject({ code: 409, details: expect.stringContaining(BOB) });
+  expect(gateway.tokens).toHaveLength(1);
+  expect(gateway.received).toHaveLength(1);
 });
 
 it("says when the store fails, and sends nothing that it could not keep", async () => {

@@ -1,16 +1,12 @@
 import {
   BimipError,
-  encodeStanza,
   ErrorCode,
   PingPongType,
   type Signal,
-  SignalSchema,
   SignalStatus,
   SignalType,
   type Stanza,
-  validateStanza,
 } from "@bimip/protocol";
-import { create } from "@bufbuild/protobuf";
 import type { BimipClient } from "./bimip-client.js";
 import type { ClientEvents, ClientOptions, Gap } from "./client-options.js";
 import type { ClientState } from "./client-state.js";
@@ -21,8 +17,10 @@ import { type HistoryItem, type HistoryOptions, history } from "./history.js";
 import { Inbox } from "./inbox.js";
 import { pingPongFrame } from "./keepalive.js";
 import { Link } from "./link.js";
+import { liveSignalFrame } from "./live-signal.js";
 import { Outbox } from "./outbox.js";
 import type { OutboxItem, Sent } from "./outbox-entry.js";
+import { takeError } from "./outgoing-errors.js";
 import { type OutgoingMessage, toOutboxItem } from "./outgoing-message.js";
 import { type Outgoing, OutgoingStates } from "./outgoing-states.js";
 import { PingTimes } from "./ping-times.js";
@@ -38,10 +36,7 @@ import { Receipts } from "./receipts.js";
 import { StoreSession } from "./store-session.js";
 import { sortStored } from "./stored-outgoing.js";
 import { tokenEid } from "./token-eid.js";
-
-/** The stored cursor, which the server begins anew with another log. */
-const STORED_CURSOR = 0n;
-const EVERYTHING = -1n;
+import { within } from "./within.js";
 
 /** A client, offline until `connect()`. Throws a BimipError 422 for a url that is not ws:// or wss://. */
 export function createClient(options: ClientOptions): BimipClient {
@@ -69,18 +64,25 @@ class Client implements BimipClient {
   #eid: string;
   /** The last that was told. */
   #gap: Gap | undefined;
+  #isClosing = false;
 
   constructor(options: ClientOptions) {
     const { store, reconnect = {}, maxInFlight = 256, queryTimeoutMs = 15_000 } = options;
     const onError = (error: BimipError): void => this.#events.emit("error", error);
     this.#options = options;
-    this.#eid = options.eid ?? "";
+    this.#eid = options.eid ?? (typeof options.token === "string" ? tokenEid(options.token) : undefined) ?? "";
     const onOpened = (state: StoredState): void => this.#restore(state);
     this.#store = store === undefined ? undefined : new StoreSession(store, { onOpened, onError });
     this.#outbox = new Outbox({ maxInFlight, backoff: reconnect, states: this.#states, store: this.#store });
     this.#receipts = new Receipts(this.#store, reconnect);
-    this.#queries = new Queries(queryTimeoutMs);
+    this.#queries = new Queries(queryTimeoutMs, reconnect);
     this.#inbox = new Inbox({
+      begin: options.begin ?? "cursor",
+      backoff: reconnect,
+      inFlight: (of) => this.#outbox.inFlight(of),
+      replaying: () => this.state === "replaying",
+      onFull: () => this.#steer(),
+      mayDrop: () => this.#link.connection?.canPause === true,
       events: this.#events,
       receipts: this.#receipts,
       states: this.#states,
@@ -90,7 +92,7 @@ class Client implements BimipClient {
     });
     this.#link = new Link(options, {
       prepare: (token) => this.#prepare(token),
-      resumesManually: () => options.receive === false || this.#resumeAt() !== undefined,
+      resumesManually: () => options.receive === false || this.#inbox.arrivals.start !== undefined,
       onAuthenticated: (connection) => this.#onAuthenticated(connection),
       onStanza: (connection, stanza) => this.#onStanza(connection, stanza),
       onInterrupt: () => this.#onInterrupt(),
@@ -105,10 +107,14 @@ class Client implements BimipClient {
   }
 
   on<Name extends keyof ClientEvents>(name: Name, handler: Handler<ClientEvents[Name]>): () => void {
-    return this.#events.on(name, handler);
+    const off = this.#events.on(name, handler);
+    // Not from within the call: other handlers may be added with this one.
+    if (name === "message" || name === "push") queueMicrotask(() => this.#inbox.heard());
+    return off;
   }
 
   connect(): Promise<void> {
+    this.#inbox.start();
     return this.#link.connect();
   }
 
@@ -125,11 +131,13 @@ class Client implements BimipClient {
   }
 
   typing(to: string): void {
-    this.#sendLive(to, SignalStatus.TYPING);
+    const frame = liveSignalFrame(to, SignalStatus.TYPING);
+    this.#link.connection?.send(frame);
   }
 
   recording(to: string): void {
-    this.#sendLive(to, SignalStatus.RECORDING);
+    const frame = liveSignalFrame(to, SignalStatus.RECORDING);
+    this.#link.connection?.send(frame);
   }
 
   history(options?: HistoryOptions): AsyncGenerator<HistoryItem> {
@@ -152,34 +160,47 @@ class Client implements BimipClient {
   ping(): Promise<number> {
     const { connection } = this.#link;
     if (connection === undefined) return Promise.reject(new BimipError(ErrorCode.TRY_AGAIN, "not connected"));
-    return this.#pings.start((id) => connection.send(pingPongFrame(PingPongType.PING, id)));
+    const roundTrip = this.#pings.start((id) => connection.send(pingPongFrame(PingPongType.PING, id)));
+    this.#steer();
+    return roundTrip;
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true;
+    const handlers = this.#stopHandlers();
+    if (handlers !== undefined) await handlers;
     this.#receipts.close();
     await this.#link.close();
-    await this.#store?.close();
+    this.#receipts.closed(this.#link.closeAnswered);
+    this.#isClosing = false;
+    // Unless connect() was called meanwhile.
+    if (this.state === "closed") await this.#store?.close();
   }
 
   async #add(kind: OutboxItem["kind"], outgoing: OutgoingMessage): Promise<Sent> {
-    if (this.state === "closed") throw new BimipError(ErrorCode.TRY_AGAIN, "the client is closed");
+    this.#refuseClosed();
     const item = toOutboxItem(kind, outgoing);
-    // What an earlier process left goes first.
-    if (this.#store !== undefined) await this.#store.open();
+    if (this.#store !== undefined) {
+      // What an earlier process left goes first.
+      await this.#store.ready(this.#eid);
+      this.#refuseClosed();
+    }
     return this.#outbox.add(item);
   }
 
-  #sendLive(to: string, status: SignalStatus): void {
-    const timestamp = BigInt(Date.now());
-    const value = create(SignalSchema, { to: { eid: to }, type: SignalType.REQUEST, status, timestamp });
-    const problem = validateStanza({ kind: "signal", value });
-    if (problem !== undefined) throw problem;
-    this.#link.connection?.send(encodeStanza("signal", value));
+  #refuseClosed(): void {
+    if (this.state === "closed") throw new BimipError(ErrorCode.TRY_AGAIN, "the client is closed");
   }
 
   #prepare(token: string): Promise<void> | undefined {
-    this.#eid = this.#options.eid ?? tokenEid(token) ?? "";
-    return this.#store?.claim(this.#eid);
+    const eid = tokenEid(token) ?? this.#eid;
+    // What one account queued, and has read of its log, is not another's.
+    if (this.#eid !== "" && eid !== this.#eid) {
+      const details = `token: it belongs to ${eid}, the client to ${this.#eid}`;
+      throw new BimipError(ErrorCode.CONFLICT, details, { field: "token" });
+    }
+    this.#eid = eid;
+    return this.#store?.claim(eid);
   }
 
   /** Takes over what an earlier process left. */
@@ -191,29 +212,35 @@ class Client implements BimipClient {
   }
 
   #onAuthenticated(connection: Connection): void {
-    if (this.#options.receive === false) return this.#onUpToDate(connection);
-    const index = this.#resumeAt();
+    const receives = this.#options.receive !== false;
     // With a position of ours, receipts wait until RESUME told that the log is still the one they speak of.
-    if (index === undefined || index < 0n) this.#receipts.open((frame) => connection.send(frame));
-    if (index !== undefined) connection.resume(index);
-  }
-
-  /** Where to go on in the log; undefined: the server knows. */
-  #resumeAt(): bigint | undefined {
-    const { index } = this.#inbox;
-    if (index > 0n) return index;
-    return this.#options.begin === "everything" ? EVERYTHING : undefined;
+    if (receives && this.#inbox.arrivals.index === 0n) this.#receipts.open(connection);
+    if (receives) this.#inbox.arrivals.open((index, epoch) => connection.resume(index, epoch), connection.manual);
+    // A handler may wait for an answer before the replay goes on.
+    const send = (frame: Uint8Array): void => {
+      connection.send(frame);
+      this.#steer();
+    };
+    this.#outbox.open(send);
+    this.#queries.open(send);
+    this.#steer();
+    if (!receives) this.#onUpToDate(connection);
   }
 
   #onUpToDate(connection: Connection): void {
-    const send = (frame: Uint8Array): void => connection.send(frame);
     this.#link.online(connection);
-    this.#receipts.open(send);
-    this.#queries.open(send);
-    this.#outbox.open(send);
+    this.#receipts.open(connection);
+  }
+
+  /** While handlers are far behind nothing more is read, unless an answer is waited for: by one of them, perhaps. */
+  #steer(): void {
+    const waits = (): boolean =>
+      this.#outbox.inFlight().size > 0 || this.#queries.underWay > 0 || this.#pings.waiting > 0;
+    this.#link.connection?.setReading(!this.#inbox.full || waits());
   }
 
   #onInterrupt(): void {
+    this.#inbox.arrivals.interrupt();
     this.#outbox.interrupt();
     this.#receipts.interrupt();
     this.#queries.interrupt();
@@ -223,16 +250,35 @@ class Client implements BimipClient {
   #onEnd(error: BimipError): void {
     this.#outbox.abandon(error);
     this.#queries.abandon(error);
-    void this.#store?.close();
+    // close() has last words for it.
+    if (!this.#isClosing) void this.#closeStore();
+  }
+
+  async #closeStore(): Promise<void> {
+    await this.#stopHandlers();
+    // Unless connect() was called meanwhile.
+    if (this.state === "closed" && !this.#isClosing) await this.#store?.close();
+  }
+
+  /** Undefined: none runs. */
+  #stopHandlers(): Promise<void> | undefined {
+    const { closeTimeoutMs = 5_000 } = this.#options;
+    const running = this.#inbox.stop();
+    return running === undefined ? undefined : within(running, closeTimeoutMs, () => undefined);
   }
 
   #onStanza(connection: Connection, stanza: Stanza): void {
     if (this.#events.has("stanza")) this.#events.emit("stanza", stanza);
+    this.#dispatch(connection, stanza);
+    this.#steer();
+  }
+
+  #dispatch(connection: Connection, stanza: Stanza): void {
     switch (stanza.kind) {
       case "message":
       case "pushNotification":
       case "event":
-        return this.#inbox.take(stanza, this.state === "replaying");
+        return this.#inbox.take(stanza);
       case "signal":
         return this.#onSignal(connection, stanza.value);
       case "page":
@@ -264,22 +310,22 @@ class Client implements BimipClient {
     const { id, type, status } = signal;
     if (status === SignalStatus.RESUME) return this.#onResume(connection, signal);
     if (status === SignalStatus.SENT && type === SignalType.RESPONSE) {
-      this.#inbox.ownCopy(signal.logId);
+      this.#inbox.arrivals.ownCopy(signal.logId);
       const [index, logIndex] = [Number(signal.monotonicId), Number(signal.logId)];
       this.#outbox.confirm({ id, to: signal.to?.eid ?? "", index, logIndex });
+      this.#receipts.release(id);
+      this.#inbox.arrivals.answered();
     } else if (type === SignalType.ERROR) {
       const details = signal.details || "the signal could not be done";
       this.#events.emit("error", new BimipError(ErrorCode.UNKNOWN, details, id === "" ? {} : { id }));
     } else {
-      this.#inbox.take({ kind: "signal", value: signal }, this.state === "replaying");
+      this.#inbox.take({ kind: "signal", value: signal });
     }
   }
 
   #onResume(connection: Connection, signal: Signal): void {
     if (signal.type === SignalType.RESPONSE && signal.details !== "") this.#onGap(signal);
-    if (this.state !== "replaying" || this.#options.receive === false) return;
-    if (this.#inbox.resumed(signal) === "again") connection.resume(STORED_CURSOR);
-    else this.#onUpToDate(connection);
+    if (this.#inbox.resumed(signal) && this.state === "replaying") this.#onUpToDate(connection);
   }
 
   /** The server repeats it until something behind it is acknowledged; the application hears it once. */
@@ -292,10 +338,8 @@ class Client implements BimipClient {
 
   #onError(error: BimipError): void {
     if (this.#queries.refuse(error)) return;
-    const comesAgain = error.code === ErrorCode.TRY_AGAIN || error.code === ErrorCode.TOO_FAST;
-    const ours = comesAgain
-      ? this.#outbox.postpone(error.id ?? "") || this.#receipts.postpone(error)
-      : this.#outbox.refuse(error);
+    const ours = takeError(error, this.#outbox, this.#receipts);
+    this.#inbox.arrivals.answered();
     // A 401 is followed by the close, which says it again.
     if (!ours && error.code !== ErrorCode.NOT_AUTHENTICATED) this.#events.emit("error", error);
   }

@@ -3,14 +3,12 @@ import type { ConnectionEnd } from "./connection.js";
 
 /** What to do after a connection ended. */
 export type Verdict =
-  /** Come back by itself; `error` is what to tell, `wait` = not at once. */
-  | { readonly kind: "retry"; readonly error: BimipError; readonly wait: boolean }
+  /** Come back by itself; `error` is what to tell. */
+  | { readonly kind: "retry"; readonly error: BimipError }
   /** Come back only with another token. */
   | { readonly kind: "newToken"; readonly error: BimipError }
   /** Do not come back. */
   | { readonly kind: "stop"; readonly error: BimipError };
-
-const MIN_SERVER_ERROR = 500;
 
 /** Reads the end of a connection: the upgrade's HTTP status, the close code, the error stanza before it. */
 export function judgeEnd(end: ConnectionEnd, loggedOut: boolean): Verdict {
@@ -28,14 +26,14 @@ export function judgeEnd(end: ConnectionEnd, loggedOut: boolean): Verdict {
   if (code === CloseCode.NORMAL && loggedOut) {
     return { kind: "stop", error: new BimipError(ErrorCode.NOT_AUTHENTICATED, "logged out") };
   }
-  const wait = code === CloseCode.ABUSE || code === CloseCode.DRAINING;
   const error = end.error ?? new BimipError(ErrorCode.TRY_AGAIN, `no connection: ${text ?? `close code ${code}`}`);
-  return { kind: "retry", error, wait };
+  return { kind: "retry", error };
 }
 
 function judgeRefusal(status: number, text: string | undefined): Verdict {
   const error = new BimipError(status, text ?? `the server refused the connection with HTTP ${status}`);
   if (status === ErrorCode.NOT_AUTHENTICATED) return { kind: "newToken", error };
-  const mayPass = status === ErrorCode.TOO_FAST || status === ErrorCode.TIMED_OUT || status >= MIN_SERVER_ERROR;
-  return mayPass ? { kind: "retry", error, wait: true } : { kind: "stop", error };
+  // Our own server means what it says with 403, the page's origin. All else may be said by something on the way to it
+  // that will pass: the login page of a network, a load balancer without gateways behind it.
+  return { kind: status === ErrorCode.NOT_ALLOWED ? "stop" : "retry", error };
 }

@@ -41,6 +41,8 @@ export interface ConnectionOptions extends ConnectionHandlers {
   readonly sockets: SocketFactory;
   readonly url: string;
   readonly token: string;
+  /** The server waits for a RESUME. */
+  readonly manual: boolean;
   /** How long opening and authenticating may take. */
   readonly connectTimeoutMs: number;
   readonly pingIntervalMs: number;
@@ -58,6 +60,7 @@ export class Connection {
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
   #keepalive: Keepalive | undefined;
   #error: BimipError | undefined;
+  #reading = true;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -77,25 +80,55 @@ export class Connection {
     }
   }
 
+  /** The server waits for a RESUME. */
+  get manual(): boolean {
+    return this.#options.manual;
+  }
+
+  /** performance.now() of the last frame that came; 0 = none. */
+  get heardMs(): number {
+    return this.#keepalive?.heardMs ?? 0;
+  }
+
   send(frame: Uint8Array): void {
     this.#socket.send(frame);
   }
 
-  /** Asks for what lies behind `index`; -1 = everything retained. */
-  resume(index: bigint): void {
+  /**
+   * Asks for what lies behind `index` of the log `epoch`; -1 = everything retained, epoch 0 = not known. Answers with the
+   * id that the server's answer will have.
+   */
+  resume(index: bigint, epoch: bigint): string {
+    const id = randomId();
     const signal = create(SignalSchema, {
-      id: randomId(),
+      id,
+      epoch,
       type: SignalType.REQUEST,
       status: SignalStatus.RESUME,
       monotonicId: index,
       timestamp: BigInt(Date.now()),
     });
     this.send(encodeStanza("signal", signal));
+    return id;
+  }
+
+  get canPause(): boolean {
+    return this.#socket.pause !== undefined;
+  }
+
+  /** false: the server is to wait with what it has, as far as the platform can make it. */
+  setReading(reading: boolean): void {
+    if (reading === this.#reading || this.#socket.pause === undefined) return;
+    this.#reading = reading;
+    this.#keepalive?.excuse();
+    if (reading) this.#socket.resume?.();
+    else this.#socket.pause();
   }
 
   /** Closes with the handshake; `onEnd` follows. A peer that does not answer it within the time-out is given up. */
   close(timeoutMs: number): void {
     if (this.#state === "ended") return;
+    this.setReading(true);
     this.#socket.close(CloseCode.NORMAL, "");
     this.#closeTimer = setTimeout(() => this.#socket.terminate(), timeoutMs);
   }
@@ -120,7 +153,8 @@ export class Connection {
     this.#keepalive = new Keepalive(
       this.#options.pingIntervalMs,
       (frame) => {
-        if (this.#state === "ready") this.send(frame);
+        if (!this.#reading) this.#keepalive?.excuse();
+        else if (this.#state === "ready") this.send(frame);
       },
       () => this.#giveUp(new BimipError(ErrorCode.TIMED_OUT, "the server fell silent")),
     );

@@ -1,4 +1,4 @@
-/** Called with the value of an event. A promise that it answers with is waited for where that matters. */
+/** Called with the value of an event. A promise (or thenable) that it answers with is waited for where that matters. */
 export type Handler<Value> = (value: Value) => unknown;
 
 /** Typed listeners, one value per event. */
@@ -39,7 +39,7 @@ export class Emitter<Events extends object> {
     for (const handler of this.#handlers[name] ?? []) {
       try {
         const answer = handler(value);
-        if (answer instanceof Promise) pending.push(answer.catch(fail));
+        if (isThenable(answer)) pending.push(Promise.resolve(answer).catch(fail));
       } catch (error) {
         fail(error);
       }
@@ -47,4 +47,9 @@ export class Emitter<Events extends object> {
     if (pending.length === 0) return settle(taken);
     void Promise.all(pending).then(() => settle(taken));
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  return "then" in value && typeof value.then === "function";
 }

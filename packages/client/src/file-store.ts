@@ -1,7 +1,7 @@
-import { type FileHandle, mkdir, open, readFile, rename } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ClientStore, StoredOutgoing, StoredProgress, StoredState } from "./client-store.js";
-import { lockFile } from "./file-lock.js";
+import { type FileLock, lockFile } from "./file-lock.js";
 import { type Line, StoreContent } from "./store-file-lines.js";
 
 /** The file is written anew when it is larger than twice its content and this. */
@@ -9,8 +9,10 @@ const SLACK_BYTES = 1024 * 1024;
 
 /**
  * A store in one file, for Node: lines of JSON, appended, from time to time written anew. A message counts as queued
- * after fsync. The folder is made where there is none; only the own user may read the file. `<path>.lock` keeps a
- * second process out.
+ * after fsync. The folder is made where there is none; only the own user may read the file.
+ *
+ * `<path>.lock` keeps out whoever else opens the same file: processes, threads, containers. Opening rejects while
+ * somebody holds it; after a crash of another container, or of the machine, it may take up to 15 s.
  */
 export function fileStore(path: string): ClientStore {
   return new FileStore(path);
@@ -28,9 +30,11 @@ class FileStore implements ClientStore {
   readonly #path: string;
   #content = new StoreContent();
   #file: FileHandle | undefined;
-  #unlock: (() => Promise<void>) | undefined;
+  #lock: FileLock | undefined;
   /** Good bytes in the file. */
   #bytes = 0;
+  /** Behind the good bytes may lie half a line, behind which nothing could be read. */
+  #isTorn = false;
   #bytesAnew = 0;
   #writes: Write[] = [];
   #writing: Promise<void> | undefined;
@@ -40,9 +44,9 @@ class FileStore implements ClientStore {
   }
 
   async load(): Promise<StoredState> {
-    if (this.#unlock !== undefined) throw new Error(`${this.#path} is open already`);
+    if (this.#lock !== undefined) throw new Error(`${this.#path} is open already`);
     await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
-    const unlock = await lockFile(`${this.#path}.lock`);
+    const lock = await lockFile(`${this.#path}.lock`);
     try {
       this.#content = StoreContent.parse(await readIfThere(this.#path));
       // Also cuts off a torn last line, behind which nothing could be appended.
@@ -50,10 +54,10 @@ class FileStore implements ClientStore {
     } catch (cause) {
       await this.#file?.close();
       this.#file = undefined;
-      await unlock();
+      await lock.release();
       throw new Error(`${this.#path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     }
-    this.#unlock = unlock;
+    this.#lock = lock;
     return this.#content.state();
   }
 
@@ -73,8 +77,8 @@ class FileStore implements ClientStore {
     await this.#writing;
     await this.#file?.close();
     this.#file = undefined;
-    await this.#unlock?.();
-    this.#unlock = undefined;
+    await this.#lock?.release();
+    this.#lock = undefined;
   }
 
   #append(line: Line, durable: boolean): Promise<void> {
@@ -89,6 +93,7 @@ class FileStore implements ClientStore {
     while (this.#writes.length > 0) {
       const writes = this.#writes.splice(0);
       try {
+        await this.#lock?.check();
         await this.#write(writes);
         for (const { resolve } of writes) resolve();
         if (this.#bytes > 2 * this.#bytesAnew + SLACK_BYTES) await this.#writeAnew();
@@ -104,34 +109,45 @@ class FileStore implements ClientStore {
     if (file === undefined) throw new Error(`${this.#path} is not open`);
     const bytes = Buffer.from(writes.map(({ line }) => `${JSON.stringify(line)}\n`).join(""));
     try {
+      if (this.#isTorn) await this.#cutTorn(file);
       await file.appendFile(bytes);
       if (writes.some(({ durable }) => durable)) await file.datasync();
     } catch (error) {
-      // Behind half a line nothing could be read.
-      await file.truncate(this.#bytes);
+      this.#isTorn = true;
+      // If not now, then before the next write.
+      await this.#cutTorn(file).catch(() => undefined);
       throw error;
     }
     this.#bytes += bytes.length;
     for (const { line } of writes) this.#content.apply(line);
   }
 
+  async #cutTorn(file: FileHandle): Promise<void> {
+    await file.truncate(this.#bytes);
+    this.#isTorn = false;
+  }
+
   async #writeAnew(): Promise<void> {
     const bytes = Buffer.from(this.#content.toString());
     const fresh = `${this.#path}.new`;
-    const file = await open(fresh, "w", 0o600);
+    await rm(fresh, { force: true });
+    // "a": what is appended after a cut goes to the end of the file, not to where the last write ended.
+    const file = await open(fresh, "ax", 0o600);
     try {
       await file.writeFile(bytes);
       await file.datasync();
       await rename(fresh, this.#path);
-      await syncFolder(dirname(this.#path));
     } catch (error) {
       await file.close();
       throw error;
     }
-    await this.#file?.close();
     // The handle follows the file to its new name.
+    const before = this.#file;
     this.#file = file;
     this.#bytes = this.#bytesAnew = bytes.length;
+    this.#isTorn = false;
+    await before?.close();
+    await syncFolder(dirname(this.#path));
   }
 }
 

@@ -86,6 +86,19 @@ it("counts what is unread, and registers for push", async () => {
   expect(gateway.queries.at(-1)?.type).toBe(5);
 });
 
+it("asks no more at once than the server takes, also on the next connection", async () => {
+  const { gateway } = clients;
+  for (let n = 0; n < 5; n++) gateway.put(ALICE, `t${n}`);
+  const alice = clients.of(ALICE);
+  gateway.answersQueriesLater = true;
+  const reading = Array.from({ length: 12 }, () => read(alice, { pageSize: 2 }));
+  await alice.connect();
+  await vi.waitFor(() => expect(gateway.queries.length).toBeGreaterThan(8));
+  gateway.drop();
+  for (const items of await Promise.all(reading)) expect(texts(items)).toEqual(["t4", "t3", "t2", "t1", "t0"]);
+  expect(gateway.mostQueries).toBe(8);
+});
+
 it("waits for a connection, asks again on the next one, and gives up in time", async () => {
   const { gateway } = clients;
   const alice = clients.of(ALICE, { queryTimeoutMs: 400 });
@@ -102,6 +115,12 @@ it("waits for a connection, asks again on the next one, and gives up in time", a
   expect(await interrupted).toEqual({ total: 0, rows: [] });
   gateway.queryFate = 503;
   await expect(alice.unread()).rejects.toMatchObject({ code: 503, details: "fate 503" });
+  const patient = alice.unread();
+  await alice.ping();
+  gateway.queryFate = "answer";
+  expect(await patient).toEqual({ total: 0, rows: [] });
+  gateway.queryFate = 404;
+  await expect(alice.unread()).rejects.toMatchObject({ code: 404, details: "fate 404" });
   gateway.queryFate = "ignore";
   const outcome = expect(alice.unread()).rejects.toMatchObject({ code: 503, details: "the client was closed" });
   await alice.close();

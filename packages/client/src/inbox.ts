@@ -1,9 +1,12 @@
-import { BimipError, ErrorCode, type Signal, SignalStatus, SignalType, type Stanza } from "@bimip/protocol";
+import { BimipError, ErrorCode, type Message, type PushNotification, type Signal, SignalStatus } from "@bimip/protocol";
+import { Arrivals, type ArrivalsOptions } from "./arrivals.js";
+import type { BackoffOptions } from "./backoff.js";
 import type { ClientEvents } from "./client-options.js";
 import type { StoredProgress } from "./client-store.js";
 import type { Emitter } from "./emitter.js";
+import { HandlerQueue, type Job, type Outcome } from "./handler-queue.js";
 import { type ReceiptMethods, toIncoming } from "./incoming-message.js";
-import { LogPosition, logIndexOf } from "./log-position.js";
+import { type Entry, logIndexOf } from "./log-position.js";
 import type { OutgoingStates } from "./outgoing-states.js";
 import { Progress } from "./progress.js";
 import type { Receipts } from "./receipts.js";
@@ -15,14 +18,21 @@ export interface InboxOptions {
   readonly states: OutgoingStates;
   /** false: messages and pushes of others are acknowledged only when the application says so. */
   readonly acknowledges: boolean;
+  readonly begin: ArrivalsOptions["begin"];
+  /** Waits before an entry is handed over again that a handler failed on, and before a gap is asked for again. */
+  readonly backoff: BackoffOptions;
+  readonly inFlight: ArrivalsOptions["inFlight"];
   /** The account; "" = not known. */
   readonly eid: () => string;
+  /** The stored stanzas of this connection come before it is up to date. */
+  readonly replaying: () => boolean;
   /** The application has taken everything up to `index`; `seen` are the entries' names. */
   readonly onProgress: (progress: Omit<StoredProgress, "owner">) => void;
+  /** The handlers are, or are no longer, far behind. */
+  readonly onFull: () => void;
+  /** The server can be made to wait, so that only what is on its way comes in vain while they are. */
+  readonly mayDrop: () => boolean;
 }
-
-/** A stanza that may come from the log. */
-type Entry = Extract<Stanza, { kind: "message" | "pushNotification" | "signal" | "event" }>;
 
 /** The message that a receipt is about. */
 interface Target {
@@ -31,88 +41,117 @@ interface Target {
   readonly index: number;
 }
 
-const EVENT_OF_KIND = { message: "message", pushNotification: "push", signal: "signal", event: "event" } as const;
+/** Entries that wait for handlers at most: more come only while the client waits for an answer that comes behind them. */
+const WAITING_ENTRIES = 1_024;
+const FAILED = "a handler failed: that entry is handed over again, and what follows waits";
+const UNHEARD = "nobody listens to messages or pushes: nothing is acknowledged until somebody does";
 
 /**
- * Hands the log to the application, each entry once and in order, and acknowledges what it has taken: what a handler
- * failed on, and everything behind it, stays unacknowledged, as does everything while nobody listens.
+ * Hands the log to the application, one entry after the other, and acknowledges what it has taken. What a handler
+ * failed on is handed over again, and what follows waits. While nobody listens nothing is taken from the log.
  */
 export class Inbox {
   readonly #o: InboxOptions;
-  readonly #position = new LogPosition();
+  readonly arrivals: Arrivals;
+  #queue: HandlerQueue;
   #seen = new SeenEntries();
   #progress = new Progress();
   /** The application has taken everything up to here. */
   #taken = 0;
-  #failed = false;
+  /** Names of what came and was not taken yet. */
+  readonly #open = new Set<string>();
+  /** Behind here is what came while nobody listened, or while the handlers were too far behind; undefined: nothing is. */
+  #missedAfter: bigint | undefined;
+  #stopped = false;
+  /** Counts the logs: what was to be said of an earlier one is void. */
+  #log = 0;
 
   constructor(options: InboxOptions) {
     this.#o = options;
+    this.#queue = this.#newQueue();
+    this.arrivals = new Arrivals({
+      begin: options.begin,
+      backoff: options.backoff,
+      inFlight: options.inFlight,
+      isKnown: (entry) => this.#seen.has(entryName(entry) ?? ""),
+      onEntry: (entry, before) => this.#onEntry(entry, before),
+      onOtherLog: () => this.#forget(),
+    });
   }
 
-  /** The log index behind which to go on; 0 = the server knows best. */
-  get index(): bigint {
-    return this.#position.index;
+  /** The handlers are far behind. */
+  get full(): boolean {
+    return this.#queue.full;
   }
 
   /** What an earlier process left. */
   restore({ index, epoch, seen }: Omit<StoredProgress, "owner">): void {
     // With a position of our own we know better, such as after close() and connect().
-    if (this.#position.index > 0n) return;
-    this.#position.restore(BigInt(index), BigInt(epoch));
+    if (this.arrivals.index > 0n) return;
+    this.arrivals.restore(BigInt(index), BigInt(epoch));
     this.#taken = index;
     this.#seen = new SeenEntries(seen);
   }
 
-  take(stanza: Entry, replayed: boolean): void {
-    const at = logIndexOf(stanza);
-    if (at === 0n) return this.#hand(stanza, replayed, () => undefined);
-    if (!this.#position.accept(at)) return;
-    const index = Number(at);
-    const name = entryName(stanza);
-    const repeated = name !== undefined && this.#seen.has(name);
-    if (name !== undefined && !repeated) this.#seen.add(name);
-    const taken = this.#begin(index, name === undefined || repeated ? [] : [name]);
-    if (repeated) return taken();
-    if (stanza.kind === "signal") this.#o.states.receipt(stanza.value);
-    this.#hand(stanza, replayed, taken);
+  take(stanza: Entry): void {
+    if (logIndexOf(stanza) === 0n) return this.#jobOf(stanza, () => undefined)(() => undefined);
+    if (!this.#stopped) this.arrivals.take(stanza);
   }
 
-  /** SENT told where the device's own copy lies. */
-  ownCopy(logIndex: bigint): void {
-    this.#position.ownCopy(logIndex);
-  }
-
-  /** RESUME was answered. "again": the log is not the one we knew, all of it is to be asked for. */
-  resumed(signal: Signal): "complete" | "again" {
-    if (signal.type === SignalType.ERROR) {
-      // Our position lies beyond the head.
-      this.#position.reset();
-      this.#forget();
-      return "again";
-    }
-    const { index, epoch } = this.#position;
-    if (!this.#position.replayed(signal.monotonicId, signal.epoch)) {
-      this.#forget();
-      return "again";
-    }
+  /** RESUME was answered. true if everything up to the head came. */
+  resumed(signal: Signal): boolean {
+    const { index } = this.arrivals;
+    const epoch = this.arrivals.epochAt(this.#taken);
+    if (this.arrivals.resumed(signal) !== "complete") return false;
+    if (this.#missedAfter !== undefined || this.#stopped) return true;
     // Between the last entry and the head lie copies of what this device sent: they need nobody's attention.
-    if (signal.monotonicId > index) this.#begin(Number(signal.monotonicId), [])();
+    if (this.arrivals.index > index) this.#begin(Number(this.arrivals.index), undefined)();
     // Nobody knew it while the entries before were saved.
-    else if (signal.epoch !== epoch) this.#save([]);
-    return "complete";
+    else if (this.arrivals.epochAt(this.#taken) !== epoch) this.#save([]);
+    return true;
+  }
+
+  /** A handler was added: what nobody heard is handed over now. */
+  heard(): void {
+    if (this.#stopped || !this.#listens()) return;
+    this.#queue.heard();
+    this.#askForMissed();
+  }
+
+  /**
+   * Takes nothing any more. Resolves when the handlers that run now are through; undefined = none do. Then what was not
+   * taken is as if it had never come.
+   */
+  stop(): Promise<void> | undefined {
+    this.#stopped = true;
+    return this.#queue.end();
+  }
+
+  /** Takes entries again, from the first that was not taken. */
+  start(): void {
+    if (!this.#stopped) return;
+    this.#stopped = false;
+    this.#progress.end(this.#taken);
+    this.#progress = new Progress();
+    this.#queue = this.#newQueue();
+    for (const name of this.#open) this.#seen.delete(name);
+    this.#open.clear();
+    this.#missedAfter = undefined;
+    this.arrivals.restore(BigInt(this.#taken));
   }
 
   /** What the application may say of a message, also of one from the history. */
   receiptsOf({ id, from, index }: Target, taken?: () => void): ReceiptMethods {
     const given = new Set<number>();
+    const progress = this.#progress;
+    const log = this.#log;
     const give = (status: number): void => {
-      if (from === this.#o.eid() || given.has(status)) return;
+      if (log !== this.#log || from === this.#o.eid() || given.has(status)) return;
       // Whoever read it has it.
       const implied = given.has(SignalStatus.READ) || given.has(SignalStatus.PLAYED);
       if (status === SignalStatus.DELIVERED && implied) return;
       given.add(status);
-      this.#progress.behind(index, () => this.#o.receipts.give({ status, id, to: from, index }));
+      progress.behind(index, () => this.#o.receipts.give({ status, id, to: from, index }));
       taken?.();
     };
     return {
@@ -123,58 +162,142 @@ export class Inbox {
     };
   }
 
-  #begin(index: number, seen: readonly string[]): () => void {
+  #newQueue(): HandlerQueue {
+    const onFull = (full: boolean): void => {
+      if (!full) this.#askForMissed();
+      this.#o.onFull();
+    };
+    return new HandlerQueue({ backoff: this.#o.backoff, onFull });
+  }
+
+  #askForMissed(): void {
+    if (this.#stopped || !this.#listens()) return;
+    const index = this.#missedAfter;
+    if (index === undefined) return;
+    this.#missedAfter = undefined;
+    this.arrivals.rewind(index);
+  }
+
+  #onEntry(entry: Entry, before: bigint): void {
+    if (entry.kind === "signal") this.#o.states.receipt(entry.value);
+    if (!this.#listens()) return this.#onUnheard(entry, before);
+    if (this.#missedAfter !== undefined) return;
+    if (this.#queue.waiting >= WAITING_ENTRIES && this.#o.mayDrop()) {
+      this.#missedAfter = before;
+      return;
+    }
+    const name = entryName(entry);
+    const repeated = name !== undefined && this.#seen.has(name);
+    if (name !== undefined && !repeated) {
+      this.#seen.add(name);
+      this.#open.add(name);
+    }
+    const taken = this.#begin(Number(logIndexOf(entry)), repeated ? undefined : name);
+    if (repeated) return taken();
+    const job = this.#jobOf(entry, taken);
+    this.#queue.push((settle) => {
+      if (!this.#listens()) {
+        this.#tell(UNHEARD);
+        return settle("unheard");
+      }
+      job((outcome) => {
+        if (outcome === "failed") this.#tell(FAILED);
+        settle(outcome);
+      });
+    });
+  }
+
+  /** What is no message has its own handlers, and reaches them; it is acknowledged with the messages. */
+  #onUnheard(entry: Entry, before: bigint): void {
+    if (this.#missedAfter === undefined) {
+      this.#missedAfter = before;
+      this.#tell(UNHEARD);
+    }
+    const name = entryName(entry);
+    if (entry.kind === "message" || entry.kind === "pushNotification" || name === undefined) return;
+    if (this.#seen.has(name)) return;
+    this.#seen.add(name);
+    this.#jobOf(entry, () => undefined)(() => undefined);
+  }
+
+  #begin(index: number, name: string | undefined): () => void {
     return this.#progress.begin(index, () => {
       this.#taken = index;
+      if (name !== undefined) this.#open.delete(name);
       this.#o.receipts.cursor(index);
-      this.#save(seen);
+      this.#save(name === undefined ? [] : [name]);
     });
   }
 
   #save(seen: readonly string[]): void {
-    this.#o.onProgress({ index: this.#taken, epoch: Number(this.#position.epoch), seen });
+    const epoch = Number(this.arrivals.epochAt(this.#taken));
+    this.#o.onProgress({ index: this.#taken, epoch, seen });
   }
 
-  #hand(stanza: Entry, replayed: boolean, taken: () => void): void {
+  /** Hands a stanza over; `taken` acknowledges it. One object for every try: what was said of it is said once. */
+  #jobOf(stanza: Entry, taken: () => void): Job {
     const { events } = this.#o;
-    const done = (ok: boolean): void => {
-      if (!ok) this.#fail();
-      else if (this.#listens()) taken();
+    const settled = (settle: (outcome: Outcome) => void) => (ok: boolean) => {
+      if (ok) taken();
+      settle(ok ? "taken" : "failed");
     };
-    if (stanza.kind === "signal") return events.deliver("signal", stanza.value, done);
-    if (stanza.kind === "event") return events.deliver("event", stanza.value, done);
-    const from = stanza.value.from?.eid ?? "";
+    switch (stanza.kind) {
+      case "signal":
+        return (settle) => events.deliver("signal", stanza.value, settled(settle));
+      case "event":
+        return (settle) => events.deliver("event", stanza.value, settled(settle));
+      case "message": {
+        const { context, finish } = this.#acknowledgement(stanza.value, taken);
+        const message = toIncoming(stanza.value, context);
+        return (settle) => events.deliver("message", message, finish(events.has("message"), settle));
+      }
+      case "pushNotification":
+      default: {
+        const { context, finish } = this.#acknowledgement(stanza.value, taken);
+        const push = toIncoming(stanza.value, context);
+        return (settle) => events.deliver("push", push, finish(events.has("push"), settle));
+      }
+    }
+  }
+
+  /** How a message is acknowledged: by itself when its handlers are through, or by the application's word. */
+  #acknowledgement({ id, from: sender, monotonicId }: Message | PushNotification, taken: () => void) {
+    const from = sender?.eid ?? "";
     const own = from === this.#o.eid();
-    const index = Number(stanza.value.monotonicId);
-    const receipts = this.receiptsOf({ id: stanza.value.id, from, index }, taken);
-    const event = EVENT_OF_KIND[stanza.kind];
-    const answered = !own && (events.has(event) || events.has("stanza"));
-    const finish = (ok: boolean): void => {
-      if (!ok || !answered) done(ok);
-      else if (this.#o.acknowledges) receipts.delivered();
+    const { acknowledges } = this.#o;
+    let acknowledged = false;
+    const acknowledge = (): void => {
+      acknowledged = true;
+      taken();
     };
-    const context = { own, replayed, receipts };
-    if (stanza.kind === "message") events.deliver("message", toIncoming(stanza.value, context), finish);
-    else events.deliver("push", toIncoming(stanza.value, context), finish);
+    const receipts = this.receiptsOf({ id, from, index: Number(monotonicId) }, acknowledges ? undefined : acknowledge);
+    const finish = (heard: boolean, settle: (outcome: Outcome) => void) => (ok: boolean) => {
+      if (!ok && !acknowledged) return settle("failed");
+      const answered = heard && !own;
+      if (answered && acknowledges) receipts.delivered();
+      if (!answered || acknowledges) taken();
+      settle("taken");
+    };
+    return { context: { own, replayed: this.#o.replaying(), receipts }, finish };
   }
 
   /** Somebody who would miss messages is there; a client that nobody listens to must not acknowledge them. */
   #listens(): boolean {
     const { events } = this.#o;
-    return events.has("message") || events.has("push") || events.has("stanza");
+    return events.has("message") || events.has("push");
   }
 
-  #fail(): void {
-    if (this.#failed) return;
-    this.#failed = true;
-    const text = "a handler failed: that entry and what follows stay unacknowledged and come again after a restart";
+  #tell(text: string): void {
     this.#o.events.emit("error", new BimipError(ErrorCode.INTERNAL, text));
   }
 
   #forget(): void {
+    this.#log++;
     this.#progress.end();
     this.#progress = new Progress();
     this.#o.receipts.forget();
+    this.#open.clear();
+    this.#missedAfter = undefined;
     this.#taken = 0;
     this.#save([]);
   }

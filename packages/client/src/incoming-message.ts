@@ -17,8 +17,9 @@ export interface MediaItem {
 }
 
 /**
- * What the application says of a message of another: each is told to its sender once, and also acknowledges the
- * message. Waits until everything before it is acknowledged too, and for a connection. Without effect on one's own.
+ * What the application says of a message of another: each is told to its sender once, and with `acknowledge: "manual"`
+ * also acknowledges the message. Waits until it and everything before it is acknowledged, and for a connection. Without
+ * effect on one's own.
  */
 export interface ReceiptMethods {
   /** With `acknowledge: "manual"`: the application has it safe. Call it for each message; otherwise it comes by itself. */

@@ -1,5 +1,6 @@
 // Against an IndexedDB in memory; in a real browser it runs in the e2e tests.
 import "fake-indexeddb/auto";
+import { forceCloseDatabase, IDBFactory, IDBObjectStore } from "fake-indexeddb";
 import { afterEach, expect, it, vi } from "vitest";
 import { type ClientStore, SEEN_ENTRIES } from "./client-store.js";
 import { indexedDbStore } from "./indexed-db-store.js";
@@ -10,6 +11,7 @@ let names = 0;
 afterEach(async () => {
   for (const store of stores.splice(0)) await store.close();
   vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 
 async function opened(name: string) {
@@ -53,6 +55,45 @@ it("remembers only so many names", async () => {
   await store.close();
   const { state } = await opened(name);
   expect([state.seen.length, state.seen[0], state.seen.at(-1)]).toEqual([SEEN_ENTRIES, "old1501", "new"]);
+});
+
+it("rejects once when the disk is full, and goes on when it is not", async () => {
+  const { store } = await opened(`db${names++}`);
+  await store.put(entry("a"));
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown): void => void unhandled.push(reason);
+  process.on("unhandledRejection", note);
+  for (const method of ["put", "delete"] as const) {
+    vi.spyOn(IDBObjectStore.prototype, method).mockImplementation(function (this: IDBObjectStore) {
+      this.transaction.abort();
+      throw new Error("quota");
+    });
+  }
+  for (const write of [
+    () => store.put(entry("b")),
+    () => store.save({ owner: "alice", index: 1, epoch: 1, seen: ["x"] }),
+    () => store.remove("a"),
+  ]) {
+    await expect(write()).rejects.toThrow(/quota|abort/i);
+  }
+  vi.restoreAllMocks();
+  await store.put(entry("c"));
+  process.off("unhandledRejection", note);
+  expect(unhandled).toEqual([]);
+});
+
+it("opens the database again after the browser dropped it", async () => {
+  const open = vi.spyOn(IDBFactory.prototype, "open");
+  const { store } = await opened(`db${names++}`);
+  await store.put(entry("a"));
+  const request = open.mock.results[0]?.value as IDBOpenDBRequest;
+  const closed = new Promise((resolve) => request.result.addEventListener("close", resolve));
+  forceCloseDatabase(request.result as never);
+  await closed;
+  await Promise.all([store.put(entry("b")), store.put(entry("c"))]);
+  await store.close();
+  expect((await store.load()).outgoing).toEqual([entry("a"), entry("b"), entry("c")]);
+  stores.push(store);
 });
 
 it("is refused to a second tab, where the browser has locks", async () => {

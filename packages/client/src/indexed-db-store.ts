@@ -32,7 +32,9 @@ export function indexedDbStore(name: string): ClientStore {
 
 class IndexedDbStore implements ClientStore {
   readonly #name: string;
-  #database: Database | undefined;
+  #isOpen = false;
+  /** Undefined also after the browser dropped it: the next who needs it opens it again. */
+  #database: Promise<Database> | undefined;
   #unlock: () => void = () => undefined;
   #seenRemovedTo = 0;
 
@@ -41,11 +43,11 @@ class IndexedDbStore implements ClientStore {
   }
 
   async load(): Promise<StoredState> {
-    if (this.#database !== undefined) throw new Error(`the database ${this.#name} is open already`);
+    if (this.#isOpen) throw new Error(`the database ${this.#name} is open already`);
     this.#unlock = await lock(this.#name);
+    this.#isOpen = true;
     try {
-      const database = await openDB<Schema>(this.#name, 1, { upgrade: makeStores });
-      this.#database = database;
+      const database = await this.#opened();
       const [outgoing, seen, progress] = await Promise.all([
         database.getAll("outgoing"),
         database.getAll("seen"),
@@ -59,41 +61,65 @@ class IndexedDbStore implements ClientStore {
   }
 
   async put(entry: StoredOutgoing): Promise<void> {
-    const transaction = this.#opened().transaction("outgoing", "readwrite", { durability: "strict" });
-    await Promise.all([transaction.store.put(entry), transaction.done]);
+    const transaction = (await this.#opened()).transaction("outgoing", "readwrite", { durability: "strict" });
+    await complete(transaction, async () => {
+      await transaction.store.put(entry);
+    });
   }
 
   async remove(key: string): Promise<void> {
-    const transaction = this.#opened().transaction("outgoing", "readwrite");
-    const place = await transaction.store.index("key").getKey(key);
-    if (place !== undefined) await transaction.store.delete(place);
-    await transaction.done;
+    const transaction = (await this.#opened()).transaction("outgoing", "readwrite");
+    await complete(transaction, async () => {
+      const place = await transaction.store.index("key").getKey(key);
+      if (place !== undefined) await transaction.store.delete(place);
+    });
   }
 
   async save({ seen, ...progress }: StoredProgress): Promise<void> {
-    const transaction = this.#opened().transaction(["progress", "seen"], "readwrite");
-    const names = transaction.objectStore("seen");
-    await transaction.objectStore("progress").put(progress, "progress");
-    let last = 0;
-    for (const name of seen) last = await names.put(name);
-    if (last - SEEN_ENTRIES > this.#seenRemovedTo + SEEN_SLACK) {
+    const transaction = (await this.#opened()).transaction(["progress", "seen"], "readwrite");
+    await complete(transaction, async () => {
+      const names = transaction.objectStore("seen");
+      await transaction.objectStore("progress").put(progress, "progress");
+      let last = 0;
+      for (const name of seen) last = await names.put(name);
+      if (last - SEEN_ENTRIES <= this.#seenRemovedTo + SEEN_SLACK) return;
       this.#seenRemovedTo = last - SEEN_ENTRIES;
       await names.delete(IDBKeyRange.upperBound(this.#seenRemovedTo));
-    }
-    await transaction.done;
+    });
   }
 
   async close(): Promise<void> {
-    this.#database?.close();
+    const database = this.#database;
+    this.#isOpen = false;
     this.#database = undefined;
+    await database?.then(
+      (opened) => opened.close(),
+      () => undefined,
+    );
     this.#unlock();
     this.#unlock = () => undefined;
   }
 
-  #opened(): Database {
-    if (this.#database === undefined) throw new Error(`the database ${this.#name} is not open`);
+  #opened(): Promise<Database> {
+    if (!this.#isOpen) return Promise.reject(new Error(`the database ${this.#name} is not open`));
+    this.#database ??= this.#open();
     return this.#database;
   }
+
+  #open(): Promise<Database> {
+    const forget = (): void => {
+      if (this.#database === database) this.#database = undefined;
+    };
+    // Terminated: by the browser, as when the disk failed or the user cleared the site's data.
+    const database = openDB<Schema>(this.#name, 1, { upgrade: makeStores, terminated: forget });
+    database.catch(forget);
+    return database;
+  }
+}
+
+/** Resolves when the work is committed. Waits for both, so that neither is left as an unhandled rejection. */
+async function complete({ done }: { readonly done: Promise<void> }, work: () => Promise<void>): Promise<void> {
+  await Promise.all([work(), done]);
 }
 
 function makeStores(database: Database): void {

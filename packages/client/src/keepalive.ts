@@ -10,6 +10,8 @@ export function pingPongFrame(type: PingPongType, id: string): Uint8Array {
 /** Notices a dead peer: asks when it was silent for an interval, gives up when the next one brings no frame either. */
 export class Keepalive {
   readonly #timer: ReturnType<typeof setInterval>;
+  /** performance.now() of the last frame. */
+  heardMs = performance.now();
   #heard = true;
   #asked = false;
 
@@ -30,6 +32,12 @@ export class Keepalive {
 
   /** Any frame came. */
   heard(): void {
+    this.#heard = true;
+    this.heardMs = performance.now();
+  }
+
+  /** What it sends is not being read: silence means nothing. */
+  excuse(): void {
     this.#heard = true;
   }
 

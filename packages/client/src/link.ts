@@ -5,9 +5,11 @@ import type { ClientOptions } from "./client-options.js";
 import type { ClientPhase, ClientState } from "./client-state.js";
 import { Connection, type ConnectionEnd } from "./connection.js";
 import { judgeEnd } from "./connection-verdict.js";
+import { ABNORMAL_CLOSE } from "./socket.js";
 import { Waiter } from "./waiter.js";
+import { within } from "./within.js";
 
-/** A connection that held this long was a good one: the next attempt after it comes at once. */
+/** A connection that held this long was a good one: the waits after it begin anew. */
 const STABLE_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
 /** What we gave up may still reach the server so much later, and replace us. */
@@ -45,6 +47,8 @@ export class Link {
   /** Until when (performance.now) being replaced may be the work of a connection of our own. */
   #ghostUntilMs = 0;
   #closing: Connection | undefined;
+  /** The server answered the last `close()`: it has read everything that was sent before. */
+  closeAnswered = false;
 
   constructor(options: ClientOptions, handlers: LinkHandlers) {
     this.#options = options;
@@ -86,6 +90,7 @@ export class Link {
     if (connection === undefined) return this.#closed.pending ? this.#closed.wait() : Promise.resolve();
     const closed = this.#closed.wait();
     this.#closing = connection;
+    this.closeAnswered = false;
     connection.close(CLOSE_TIMEOUT_MS);
     return closed;
   }
@@ -102,16 +107,28 @@ export class Link {
     if (before.name !== phase.name) this.#handlers.onState(phase.name);
   }
 
+  get #connectTimeoutMs(): number {
+    return this.#options.connectTimeoutMs ?? 10_000;
+  }
+
+  async #token(): Promise<string> {
+    const { token } = this.#options;
+    if (typeof token === "string") return token;
+    return within(Promise.resolve(token()), this.#connectTimeoutMs, () => {
+      throw new Error(`the token function did not answer within ${this.#connectTimeoutMs} ms`);
+    });
+  }
+
   /** One attempt: ask for the token, open the connection. */
   async #open(): Promise<void> {
     const connecting: ClientPhase = { name: "connecting" };
     this.#setPhase(connecting);
     let token: string;
     try {
-      token = typeof this.#options.token === "string" ? this.#options.token : await this.#options.token();
+      token = await this.#token();
     } catch (cause) {
       if (this.#phase !== connecting) return;
-      return this.#retryLater(new BimipError(ErrorCode.TRY_AGAIN, "no token could be had", { cause }), true);
+      return this.#retryLater(new BimipError(ErrorCode.TRY_AGAIN, "no token could be had", { cause }));
     }
     if (this.#phase !== connecting) return;
     if (token === this.#refused?.token) return this.#stop(this.#refused.error);
@@ -129,13 +146,15 @@ export class Link {
   #connect(token: string): void {
     const url = new URL(this.#options.url);
     if (this.#options.device !== undefined) url.searchParams.set("device", this.#options.device);
-    if (this.#handlers.resumesManually()) url.searchParams.set("resume", "manual");
+    const manual = this.#handlers.resumesManually();
+    if (manual) url.searchParams.set("resume", "manual");
     this.#loggedOut = false;
     const connection: Connection = new Connection({
       sockets: this.#options.socket ?? defaultSockets,
       url: url.href,
       token,
-      connectTimeoutMs: this.#options.connectTimeoutMs ?? 10_000,
+      manual,
+      connectTimeoutMs: this.#connectTimeoutMs,
       pingIntervalMs: this.#options.pingIntervalMs ?? 25_000,
       onAuthenticated: () => {
         if (!this.#isCurrent(connection)) return;
@@ -155,27 +174,31 @@ export class Link {
 
   #onEnd(connection: Connection, end: ConnectionEnd, token: string): void {
     const phase = this.#phase;
-    if (connection === this.#closing) this.#closed.resolve();
+    if (connection === this.#closing) {
+      this.closeAnswered = end.code === CloseCode.NORMAL;
+      this.#closed.resolve();
+    }
     if (!this.#isCurrent(connection)) return;
     if (phase.name === "online" && performance.now() - phase.sinceMs >= STABLE_MS) this.#attempt = 0;
     this.#handlers.onInterrupt();
     const isGhostly = end.code === CloseCode.REPLACED && performance.now() < this.#ghostUntilMs;
     if (isGhostly) this.#ghostUntilMs = 0; // once: two connections of one device must not replace each other for ever
-    if (end.error?.code === ErrorCode.TIMED_OUT) this.#ghostUntilMs = performance.now() + GHOST_MS;
+    // The server may hear of its opening, or of its end, only after the next one's.
+    const isGhost = end.error?.code === ErrorCode.TIMED_OUT || end.code === ABNORMAL_CLOSE;
+    if (isGhost) this.#ghostUntilMs = performance.now() + GHOST_MS;
     const verdict = judgeEnd(end, this.#loggedOut);
-    if (isGhostly && verdict.kind === "stop") return this.#retryLater(verdict.error, true);
+    if (isGhostly && verdict.kind === "stop") return this.#retryLater(verdict.error);
     if (verdict.kind === "stop") return this.#stop(verdict.error);
-    if (verdict.kind === "retry") return this.#retryLater(verdict.error, verdict.wait);
+    if (verdict.kind === "retry") return this.#retryLater(verdict.error);
     // Asked again once: a second refusal in a row is the last.
     if (typeof this.#options.token === "string" || this.#refused !== undefined) return this.#stop(verdict.error);
     this.#refused = { token, error: verdict.error };
     void this.#open();
   }
 
-  #retryLater(error: BimipError, wait: boolean): void {
-    if (wait && this.#attempt === 0) this.#attempt = 1;
-    const delayMs = this.#attempt === 0 ? 0 : backoffMs(this.#attempt, this.#options.reconnect);
-    this.#attempt++;
+  #retryLater(error: BimipError): void {
+    // Never at once: a gateway that ends, or a line that breaks, has many clients.
+    const delayMs = backoffMs(++this.#attempt, this.#options.reconnect);
     this.#setPhase({ name: "offline", retry: setTimeout(() => void this.#open(), delayMs) });
     this.#handlers.onError(error);
   }

@@ -25,6 +25,8 @@ export interface OutboxEntry extends OutboxItem {
   readonly order: number;
   /** false while the store still writes it: it is not sent yet. */
   kept: boolean;
+  /** It was sent at least once: unanswered, it may be stored. */
+  wasSent: boolean;
   readonly promise: Promise<Sent>;
   readonly resolve: (sent: Sent) => void;
   readonly reject: (error: BimipError) => void;
@@ -38,5 +40,5 @@ export function createEntry(item: OutboxItem, order: number): OutboxEntry {
     resolve = onSent;
     reject = onError;
   });
-  return { ...item, order, kept: false, promise, resolve, reject };
+  return { ...item, order, kept: false, wasSent: false, promise, resolve, reject };
 }

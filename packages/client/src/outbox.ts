@@ -96,6 +96,17 @@ export class Outbox {
     return true;
   }
 
+  /** Names of the messages that were sent and wait for their answer; `of`: only of those. */
+  inFlight(of?: ReadonlySet<string>): Set<string> {
+    const names = [...this.#inFlight.keys()];
+    return new Set(of === undefined ? names : names.filter((name) => of.has(name)));
+  }
+
+  /** A message of that id waits for its answer. */
+  isUnderWay(id: string): boolean {
+    return this.#underWay(id) !== undefined;
+  }
+
   /** An error that names a stanza. true if it was a message of ours that is rejected with it. */
   refuse(error: BimipError): boolean {
     const entry = this.#underWay(error.id ?? "");
@@ -126,14 +137,19 @@ export class Outbox {
     return true;
   }
 
-  /** Nothing will be sent any more: everything unanswered fails, but what is in the store stays there. */
+  /**
+   * Nothing will be sent any more: everything unanswered fails, but what is in the store stays there. Without a store the
+   * error says of what was sent that its outcome is unknown.
+   */
   abandon(error: BimipError): void {
     const entries = [...this.#known.values()];
     this.#known.clear();
     this.interrupt();
     for (const entry of entries) {
-      if (this.#options.store === undefined) this.#options.states.failed(entry.id, entry.eid, error);
-      entry.reject(error);
+      const keeps = this.#options.store !== undefined;
+      const told = entry.wasSent && !keeps ? outcomeUnknown(entry.id, error) : error;
+      if (!keeps) this.#options.states.failed(entry.id, entry.eid, told);
+      entry.reject(told);
     }
   }
 
@@ -189,6 +205,7 @@ export class Outbox {
         continue;
       }
       this.#inFlight.set(keyOf(entry.id, entry.eid), entry);
+      entry.wasSent = true;
       transmit(entry.frame);
     }
     if (this.#queueHead === this.#queue.length) {
@@ -237,6 +254,11 @@ export class Outbox {
     for (const entry of this.#inFlight.values()) if (entry.id === id) return entry;
     return undefined;
   }
+}
+
+function outcomeUnknown(id: string, cause: BimipError): BimipError {
+  const hint = "outcome unknown: it may be stored; repeat it with the same id and timestamp";
+  return new BimipError(cause.code, `${cause.details}; ${hint}`, { id, cause });
 }
 
 function keyOf(id: string, eid: string): string {

@@ -29,9 +29,13 @@ export interface OutgoingMessage {
   readonly media?: readonly MediaItem[];
   /** Base64 each. */
   readonly metadata?: { readonly encrypted?: string; readonly signature?: string };
-  /** Unique per recipient; sending the same one again stores nothing twice. Default: a new UUID. */
+  /**
+   * Unique per recipient. Default: a new UUID. Whoever repeats a message whose outcome is not known repeats its id and
+   * its `timestamp`: then it is stored once, as long as the logs hold the first, and answered with the first index. With
+   * another timestamp that holds only within the server's dedupe window (2 minutes unless configured).
+   */
   readonly id?: string;
-  /** Unix epoch milliseconds; default now. */
+  /** Unix epoch milliseconds; default: now, at the call. Repeats by the client itself keep it. */
   readonly timestamp?: number;
 }
 

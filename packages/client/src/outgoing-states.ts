@@ -1,6 +1,9 @@
 import { type BimipError, type Signal, SignalStatus, SignalType } from "@bimip/protocol";
 
-/** How far a message has come. Only `failed` has an error; it is sent again only if the application does. */
+/**
+ * How far a message has come. Only `failed` has an error: what the server answered, or that the client ended before the
+ * answer, which may mean that it is stored (the error's details say so). It is sent again only if the application does.
+ */
 export type OutgoingState = "queued" | "sent" | "delivered" | "read" | "played" | "failed";
 
 /** A message (or push) of one's own and how far it has come. */
@@ -36,7 +39,10 @@ const STATE_OF_RECEIPT: ReadonlyMap<number, OutgoingState> = new Map([
 
 const KEPT = 10_000;
 
-/** The states of the last messages. A state never goes back, and is told once however many devices tell it. */
+/**
+ * The states of the last messages. A state never goes back, and is told once however many devices tell it. Not kept over
+ * restarts: after one, a receipt that comes late is the first that is known.
+ */
 export class OutgoingStates {
   readonly #onChange: (outgoing: Outgoing) => void;
   /** Oldest change first. */
@@ -58,7 +64,7 @@ export class OutgoingStates {
     this.#advance({ id, to, state: "sent", at: Date.now(), index });
   }
 
-  /** Only what was not stored can fail. */
+  /** What is known to be stored cannot fail. */
   failed(id: string, to: string, error: BimipError): void {
     const before = this.get(id, to);
     if (before === undefined || RANK[before.state] <= RANK.queued) {

@@ -11,6 +11,10 @@ interface Ping {
 export class PingTimes {
   readonly #pings = new Map<string, Ping>();
 
+  get waiting(): number {
+    return this.#pings.size;
+  }
+
   /** Sends one; resolves with the round trip in milliseconds. */
   start(send: (id: string) => void): Promise<number> {
     return new Promise((resolve, reject) => {

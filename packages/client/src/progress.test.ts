@@ -35,6 +35,15 @@ it("does nothing any more after its end", () => {
   expect(ran).toEqual([]);
 });
 
+it("lets actions that wait for nothing run after its end, up to an index", () => {
+  const progress = new Progress();
+  const ran: number[] = [];
+  progress.begin(3, () => ran.push(3));
+  progress.end(2);
+  for (const index of [1, 2, 3]) progress.behind(index, () => ran.push(index));
+  expect(ran).toEqual([1, 2]);
+});
+
 it("keeps its order over thousands", () => {
   const progress = new Progress();
   const released: number[] = [];

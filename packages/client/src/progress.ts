@@ -21,7 +21,8 @@ export class Progress {
   /** Where the open ones begin. */
   #head = 0;
   #waiting: Waiting[] = [];
-  #over = false;
+  /** Of the end: actions up to this index may still run. */
+  #endedAt: number | undefined;
 
   /**
    * An entry is handed over; indexes come in order. The answer is to be called when the application has taken it;
@@ -31,7 +32,7 @@ export class Progress {
     const open = { index, onRelease, taken: false };
     this.#open.push(open);
     return () => {
-      if (open.taken || this.#over) return;
+      if (open.taken || this.#endedAt !== undefined) return;
       open.taken = true;
       this.#release();
     };
@@ -39,14 +40,14 @@ export class Progress {
 
   /** Calls `action` when nothing up to `index` is open any more. */
   behind(index: number, action: () => void): void {
-    if (this.#over) return;
+    if (this.#endedAt !== undefined && index > this.#endedAt) return;
     if (this.#isOpen(index)) this.#waiting.push({ index, action });
     else action();
   }
 
-  /** Nothing is released any more: the log that the indexes belong to is gone. */
-  end(): void {
-    this.#over = true;
+  /** Nothing is released any more, and no action behind an index above `upTo` runs. */
+  end(upTo = -1): void {
+    this.#endedAt = upTo;
     this.#open = [];
     this.#waiting = [];
   }

@@ -20,13 +20,26 @@ export interface Receipt {
 interface Given extends StoredOutgoing {
   readonly id: string;
   readonly index: number;
+  /** performance.now() when it was sent last; 0 = not yet. */
   sentMs: number;
+  /** It was refused, or may have been: it will be sent once more. */
+  again: boolean;
   stored: boolean;
+}
+
+/** What receipts are sent on. */
+export interface ReceiptConnection {
+  send(frame: Uint8Array): void;
+  /** performance.now() of the last frame that came on it. */
+  readonly heardMs: number;
 }
 
 const CURSOR_DELAY_MS = 200;
 const CURSOR_ENTRIES = 100;
-/** The server does not confirm receipts: one it had so long is taken as stored, a younger one is given again. */
+/**
+ * The server does not confirm receipts: one that was sent so long before the last frame came is taken as stored, a younger
+ * one is given again.
+ */
 const UNSURE_MS = 30_000;
 const UNSURE_ENTRIES = 10_000;
 /** Receipts a turn: after a long replay the server would refuse them all at once. */
@@ -42,7 +55,7 @@ const RETRY_ATTEMPT = 3;
 export class Receipts {
   readonly #store: StoreSession | undefined;
   readonly #backoff: BackoffOptions;
-  #send: ((frame: Uint8Array) => void) | undefined;
+  #connection: ReceiptConnection | undefined;
   /** Those that were sent on this connection, then those that wait. */
   #given: Given[] = [];
   #sent = 0;
@@ -54,6 +67,11 @@ export class Receipts {
   #acknowledged = 0;
   #cursorTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #retries = new Set<ReturnType<typeof setTimeout>>();
+  /** Ids of messages under way for whose answer receipts wait. */
+  readonly #withheld = new Set<string>();
+  #isClosing = false;
+  /** What was sent on the connection that is closing. */
+  readonly #lastWords = new Set<Given>();
 
   constructor(store: StoreSession | undefined, backoff: BackoffOptions) {
     this.#store = store;
@@ -62,16 +80,21 @@ export class Receipts {
 
   /** What waited in the store. */
   restore(entries: readonly StoredReceipt[]): void {
-    const given = entries.map(({ key, frame, signal }) => {
-      return { key, frame, id: signal.id, index: Number(signal.monotonicId), sentMs: 0, stored: true };
-    });
+    // After close() and connect() they are still here.
+    const known = new Set(this.#given.map(({ key }) => key));
+    const given = entries
+      .filter(({ key }) => !known.has(key))
+      .map(({ key, frame, signal: { id, monotonicId } }) => {
+        return { key, frame, id, index: Number(monotonicId), sentMs: 0, again: false, stored: true };
+      });
     this.#given = [...given, ...this.#given];
   }
 
   /** The server listens, and its log is the one that the receipts speak of. */
-  open(send: (frame: Uint8Array) => void): void {
-    if (this.#send !== undefined) return;
-    this.#send = send;
+  open(connection: ReceiptConnection): void {
+    if (this.#connection !== undefined) return;
+    this.#connection = connection;
+    this.#isClosing = false;
     this.#acknowledged = 0;
     this.#pump();
     this.#sendCursor();
@@ -79,11 +102,13 @@ export class Receipts {
 
   /** The connection is gone: what it may have lost waits for the next. */
   interrupt(): void {
-    this.#send = undefined;
-    this.#stopTimers();
     this.#dropOld();
+    this.#connection = undefined;
+    this.#stopTimers();
+    if (this.#isClosing) for (const given of this.#sentNow()) if (!given.again) this.#lastWords.add(given);
     this.#sent = 0;
-    for (const given of this.#given) this.#keep(given);
+    for (const given of this.#given) given.again = false;
+    if (!this.#isClosing) this.#keepAll();
   }
 
   /** The log was another one: what was to be told of it is void. */
@@ -99,11 +124,11 @@ export class Receipts {
   give({ status, id, to, index }: Receipt): void {
     const frame = signalFrame({ id, to: { eid: to }, status, monotonicId: BigInt(index) });
     const key = ["receipt", status, id, to, index].join("\0");
-    const given = { key, frame, id, index, sentMs: 0, stored: false };
+    const given = { key, frame, id, index, sentMs: 0, again: false, stored: false };
     this.#dropOld();
     this.#given.push(given);
     // DELIVERED that can be sent is not worth a write each; the others are a person's.
-    if (this.#send === undefined || status !== SignalStatus.DELIVERED) this.#keep(given);
+    if (this.#connection === undefined || status !== SignalStatus.DELIVERED) this.#keep(given);
     this.#pump();
   }
 
@@ -117,12 +142,13 @@ export class Receipts {
 
   /** The server asks to try a receipt again. true if it was one of ours. */
   postpone(error: BimipError): boolean {
-    const again = this.#given.slice(0, this.#sent).filter(({ id }) => id === error.id);
+    const again = this.#about(error.id);
     if (again.length === 0) return false;
+    for (const given of again) given.again = true;
     const timer = setTimeout(
       () => {
         this.#retries.delete(timer);
-        for (const given of again) this.#transmit(given);
+        if (!this.#withheld.has(error.id ?? "")) this.#sendAgain(again);
       },
       backoffMs(RETRY_ATTEMPT, this.#backoff),
     );
@@ -130,16 +156,63 @@ export class Receipts {
     return true;
   }
 
-  /** The last words on a connection that is about to close. */
+  /**
+   * An error names the id of a message under way. true if it may mean a receipt about another's message of that id:
+   * those go once more, after `release`.
+   */
+  withhold(id: string): boolean {
+    const unsureMs = performance.now() - UNSURE_MS;
+    const unsure = this.#about(id).filter(({ sentMs }) => sentMs >= unsureMs);
+    if (unsure.length === 0) return false;
+    for (const given of unsure) given.again = true;
+    this.#withheld.add(id);
+    return true;
+  }
+
+  /** The message of that id was answered. */
+  release(id: string): void {
+    if (this.#withheld.delete(id)) this.#sendAgain(this.#about(id));
+  }
+
+  /** The last words on a connection that is about to close; `closed` follows. */
   close(): void {
-    this.#leftInTurn = Number.POSITIVE_INFINITY;
+    this.#isClosing = true;
+    // All at once the server would not take them; with a store they wait for the next start.
+    if (this.#store === undefined) this.#leftInTurn = Number.POSITIVE_INFINITY;
     this.#pump();
     this.#sendCursor();
     this.#stopTimers();
   }
 
+  /** @param answered the server answered the close, so it has taken everything that was sent before */
+  closed(answered: boolean): void {
+    this.#isClosing = false;
+    if (answered) {
+      const isLeft = (given: Given): boolean => !this.#lastWords.has(given);
+      const sentLeft = this.#sentNow().filter(isLeft).length;
+      this.#given = this.#given.filter(isLeft);
+      this.#sent = sentLeft;
+      for (const given of this.#lastWords) this.#discard(given);
+    }
+    this.#lastWords.clear();
+    this.#keepAll();
+  }
+
+  /** Those that were sent on this connection. */
+  #sentNow(): Given[] {
+    return this.#given.slice(0, this.#sent);
+  }
+
+  #about(id: string | undefined): Given[] {
+    return this.#sentNow().filter((given) => given.id === id);
+  }
+
+  #sendAgain(receipts: readonly Given[]): void {
+    for (const given of receipts) if (given.again) this.#transmit(given);
+  }
+
   #pump(): void {
-    for (; this.#send !== undefined && this.#leftInTurn > 0; this.#leftInTurn--) {
+    for (; this.#connection !== undefined && this.#leftInTurn > 0; this.#leftInTurn--) {
       const next = this.#given[this.#sent];
       if (next === undefined) return;
       this.#sent++;
@@ -155,9 +228,10 @@ export class Receipts {
   }
 
   #transmit(given: Given): void {
-    if (this.#send === undefined) return;
+    if (this.#connection === undefined) return;
     given.sentMs = performance.now();
-    this.#send(given.frame);
+    given.again = false;
+    this.#connection.send(given.frame);
     // It says all that a waiting cursor up to it would.
     this.#acknowledged = Math.max(this.#acknowledged, given.index);
     if (this.#cursor <= this.#acknowledged) this.#cursorEntries = 0;
@@ -166,7 +240,7 @@ export class Receipts {
   #sendCursor(): void {
     clearTimeout(this.#cursorTimer);
     this.#cursorTimer = undefined;
-    if (this.#send === undefined || this.#cursor <= this.#acknowledged) return;
+    if (this.#connection === undefined || this.#cursor <= this.#acknowledged) return;
     // What lies below the cursor would not come again, were it lost with its receipts.
     if (this.#sent < this.#given.length) {
       this.#cursorTimer = setTimeout(() => this.#sendCursor(), CURSOR_DELAY_MS);
@@ -174,7 +248,7 @@ export class Receipts {
     }
     this.#acknowledged = this.#cursor;
     this.#cursorEntries = 0;
-    this.#send(signalFrame({ status: SignalStatus.DELIVERED, monotonicId: BigInt(this.#cursor) }));
+    this.#connection.send(signalFrame({ status: SignalStatus.DELIVERED, monotonicId: BigInt(this.#cursor) }));
   }
 
   #keep(given: Given): void {
@@ -183,17 +257,21 @@ export class Receipts {
     this.#store.putInBackground(given);
   }
 
+  #keepAll(): void {
+    for (const given of this.#given) this.#keep(given);
+  }
+
   #discard(given: Given): void {
     if (given.stored) this.#store?.remove(given.key);
   }
 
-  /** Forgets what was sent long ago, and the oldest of what is too much; never what waits. */
+  /** Forgets what is surely stored, and the oldest of what is too much; never what waits. */
   #dropOld(): void {
-    const sureMs = performance.now() - UNSURE_MS;
+    const sureMs = (this.#connection?.heardMs ?? 0) - UNSURE_MS;
     let count = 0;
-    while (count < this.#sent) {
-      const tooMany = this.#given.length - count > UNSURE_ENTRIES;
-      if (!tooMany && (this.#given[count]?.sentMs ?? 0) >= sureMs) break;
+    for (const { sentMs, again } of this.#given) {
+      const tooMany = this.#sent - count > UNSURE_ENTRIES;
+      if (count === this.#sent || (!tooMany && (again || sentMs >= sureMs))) break;
       count++;
     }
     if (count === 0) return;
@@ -204,6 +282,7 @@ export class Receipts {
   #stopTimers(): void {
     for (const timer of [this.#cursorTimer, this.#turn, ...this.#retries]) clearTimeout(timer);
     this.#retries.clear();
+    this.#withheld.clear();
     this.#cursorTimer = undefined;
     this.#turn = undefined;
     this.#leftInTurn = TURN_RECEIPTS;

@@ -23,6 +23,11 @@ export class SeenEntries {
     return this.#names.has(name);
   }
 
+  /** It is to be taken when it comes again. */
+  delete(name: string): void {
+    this.#names.delete(name);
+  }
+
   add(name: string): void {
     this.#names.add(name);
     if (this.#names.size <= SEEN_ENTRIES) return;

@@ -53,5 +53,7 @@ function adapt(socket: WebSocket, handlers: SocketHandlers): Socket {
     },
     close: (code, reason) => socket.close(code, reason),
     terminate: () => socket.terminate(),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
   };
 }

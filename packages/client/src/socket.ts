@@ -25,6 +25,12 @@ export interface Socket {
   close(code: number, reason: string): void;
   /** Gives up on a peer that no longer answers, without waiting for it; `onClose` follows. */
   terminate(): void;
+  /**
+   * Reads no more until `resume`, so that the peer has to wait; frames on their way may still come. Undefined where the
+   * platform cannot: browsers.
+   */
+  pause?(): void;
+  resume?(): void;
 }
 
 /** Opens sockets: the port behind which Node, browsers and tests differ. */

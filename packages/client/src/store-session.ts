@@ -1,5 +1,11 @@
 import { BimipError, ErrorCode } from "@bimip/protocol";
-import type { ClientStore, StoredOutgoing, StoredProgress, StoredState } from "./client-store.js";
+import {
+  type ClientStore,
+  EMPTY_STATE,
+  type StoredOutgoing,
+  type StoredProgress,
+  type StoredState,
+} from "./client-store.js";
 
 export interface StoreHandlers {
   /** At each opening, before `open` resolves. */
@@ -11,7 +17,10 @@ export interface StoreHandlers {
 export class StoreSession {
   readonly #store: ClientStore;
   readonly #handlers: StoreHandlers;
-  #opened: Promise<StoredState> | undefined;
+  #opened: Promise<void> | undefined;
+  /** What was last read or saved. */
+  #known: Omit<StoredProgress, "seen"> = EMPTY_STATE;
+  #claimed = new Claim();
   #closed: Promise<void> = Promise.resolve();
   readonly #writes = new Set<Promise<void>>();
   #saving: Promise<void> | undefined;
@@ -22,22 +31,35 @@ export class StoreSession {
     this.#handlers = handlers;
   }
 
-  /** Opens it, if it is not open. Rejects with a BimipError 500, also while another client has it open. */
-  async open(): Promise<void> {
-    this.#opened ??= this.#load();
-    await this.#opened;
+  /**
+   * Opens it for an account; "" = one that cannot be known. Rejects with a BimipError: 500 when it cannot be opened, also
+   * while another client has it open; 409 when it belongs to another account.
+   */
+  async claim(eid: string): Promise<void> {
+    await this.#open();
+    const { owner } = this.#known;
+    if (owner !== "" && eid !== "" && owner !== eid) {
+      const details = `store: it belongs to ${owner}, the token to ${eid}`;
+      const error = new BimipError(ErrorCode.CONFLICT, details, { field: "store" });
+      this.#claimed.refuse(error);
+      throw error;
+    }
+    if (owner !== eid) this.save({ ...this.#known, owner: eid, seen: [] });
+    this.#claimed.grant();
   }
 
   /**
-   * Opens it for an account. Rejects also with a BimipError 409 where it belongs to another: what one account queued
-   * must not go out in the name of another.
+   * Opens it and waits, in the order of the calls, until an account has claimed it: what is put is sent in the name of
+   * whom the store belongs to. Rejects as `claim`, and with a BimipError 503 when the store is closed before.
+   *
+   * @param eid claims it where it is known already; "" = `claim` will come
    */
-  async claim(eid: string): Promise<void> {
-    this.#opened ??= this.#load();
-    const { owner, index, epoch } = await this.#opened;
-    if (owner === eid || eid === "") return;
-    if (owner === "") return this.save({ owner: eid, index, epoch, seen: [] });
-    throw new BimipError(ErrorCode.CONFLICT, `store: it belongs to ${owner}, the token to ${eid}`, { field: "store" });
+  async ready(eid: string): Promise<void> {
+    // That of now: close() makes a new one.
+    const { promise } = this.#claimed;
+    if (eid !== "") this.claim(eid).catch(() => undefined);
+    await this.#open();
+    await promise;
   }
 
   /** Resolves when it would survive a crash; rejects with a BimipError 500. */
@@ -63,7 +85,9 @@ export class StoreSession {
     // Appended, not copied: a replay saves thousands of times while one write runs.
     const seen = this.#next?.seen ?? [];
     seen.push(...progress.seen);
-    this.#next = { ...progress, seen };
+    const owner = progress.owner === "" ? this.#known.owner : progress.owner;
+    this.#known = { owner, index: progress.index, epoch: progress.epoch };
+    this.#next = { ...this.#known, seen };
     this.#saving ??= this.#saveAll();
   }
 
@@ -72,6 +96,8 @@ export class StoreSession {
     const opened = this.#opened;
     if (opened === undefined) return this.#closed;
     this.#opened = undefined;
+    this.#claimed.refuse(new BimipError(ErrorCode.TRY_AGAIN, "the client ended before its account was known"));
+    this.#claimed = new Claim();
     this.#closed = opened
       .then(async () => {
         while (this.#writes.size > 0 || this.#saving !== undefined) {
@@ -83,13 +109,18 @@ export class StoreSession {
     return this.#closed;
   }
 
-  async #load(): Promise<StoredState> {
+  async #open(): Promise<void> {
+    this.#opened ??= this.#load();
+    await this.#opened;
+  }
+
+  async #load(): Promise<void> {
     let state: StoredState | undefined;
     try {
       await this.#closed;
       state = await this.#store.load();
+      this.#known = { owner: state.owner, index: state.index, epoch: state.epoch };
       this.#handlers.onOpened(state);
-      return state;
     } catch (cause) {
       this.#opened = undefined;
       if (state !== undefined) await this.#store.close();
@@ -114,6 +145,21 @@ export class StoreSession {
   #track(write: Promise<void>): Promise<void> {
     this.#writes.add(write);
     return write.finally(() => this.#writes.delete(write));
+  }
+}
+
+/** Settled once, by the first who knows. */
+class Claim {
+  grant!: () => void;
+  refuse!: (error: BimipError) => void;
+  readonly promise = new Promise<void>((resolve, reject) => {
+    this.grant = resolve;
+    this.refuse = reject;
+  });
+
+  constructor() {
+    // Nobody need wait for it.
+    this.promise.catch(() => undefined);
   }
 }
 

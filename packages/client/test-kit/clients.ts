@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, vi } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, vi } from "vitest";
 import type { BimipClient } from "../src/bimip-client.js";
 import { createClient } from "../src/client.js";
 import type { ClientOptions } from "../src/client-options.js";
@@ -36,6 +36,19 @@ export function useClients(): Clients {
     await clients.gateway.stop();
   });
   return clients;
+}
+
+/** Errors that are reported as uncaught from now on, until the test ends. */
+export function catchUncaught(): unknown[] {
+  const caught: unknown[] = [];
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => caught.push(error));
+  onTestFinished(() => {
+    process.removeAllListeners("uncaughtException");
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  });
+  return caught;
 }
 
 /** The messages that a client gets from now on. */

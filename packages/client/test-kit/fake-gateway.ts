@@ -6,14 +6,10 @@ import {
   IdentitySchema,
   type Message,
   MessageSchema,
-  MessageSchemeSchema,
-  type Page,
-  PageSchema,
   PingPongSchema,
   PingPongType,
   type PushNotification,
   type Query,
-  QueryType,
   type Signal,
   SignalSchema,
   SignalStatus,
@@ -25,16 +21,12 @@ import {
 } from "@bimip/protocol";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type WebSocket, WebSocketServer } from "ws";
-import { type Entry, isConversation, type Stored, withIndexes } from "./fake-log.js";
+import { entryFrame, errorFrame, resumeFrame } from "./fake-frames.js";
+import type { Entry, Stored } from "./fake-log.js";
+import { pageOf } from "./fake-queries.js";
+import { type FakeSession, isOwn, nameOf } from "./fake-session.js";
 
-/** One authenticated connection at the fake. */
-export interface FakeSession {
-  readonly eid: string;
-  readonly device: string;
-  readonly resume: string | null;
-  readonly socket: WebSocket;
-  live: boolean;
-}
+const MAX_QUERIES = 8;
 
 /** What becomes of a message: stored and confirmed, stored but unconfirmed, ignored, or refused with a code. */
 export type Fate = "store" | "storeSilently" | "ignore" | number;
@@ -65,14 +57,25 @@ export class FakeGateway {
   readonly tokens: string[] = [];
   /** `resume` of the URL, and of each RESUME the index. */
   readonly resumes: (string | null | bigint)[] = [];
+  /** Ids of the RESUMEs. */
+  readonly resumeIds: string[] = [];
+  /** false: RESUME is answered as by a gateway that does not know the epoch in it. */
+  comparesEpochs = true;
   /** `details` of the next RESUME answer. */
   gapDetails = "";
   fate: (message: Message | PushNotification) => Fate = () => "store";
   receiptFate: (signal: Signal) => "tell" | number = () => "tell";
   answersPings = true;
   answersResume = true;
+  /** false: an entry is not handed over live, though it is stored. */
+  delivers: (stanza: Stored, session: FakeSession) => boolean = () => true;
   /** A page is given, nothing is answered, or an error of that code. */
   queryFate: "answer" | "ignore" | number = "answer";
+  /** Queries take a turn each, and more than 8 of them at once are refused. */
+  answersQueriesLater = false;
+  #queriesUnderWay = 0;
+  /** So many were under way at once. */
+  mostQueries = 0;
 
   private constructor(server: WebSocketServer) {
     this.#server = server;
@@ -157,11 +160,10 @@ export class FakeGateway {
     const log = this.#logs.get(eid) ?? [];
     this.#logs.set(eid, log);
     const entry = { index: ++this.#sequence, stanza };
-    const previous = log.at(-1)?.index ?? 0;
     log.push(entry);
     this.#indexes.add(entry.index);
     for (const session of this.sessions) {
-      if (session.live && session.eid === eid && !isOwn(stanza, session)) this.#hand(session, entry, previous);
+      if (session.live && session.eid === eid) this.#offer(session, entry, false);
     }
     return entry.index;
   }
@@ -171,11 +173,19 @@ export class FakeGateway {
     for (const { socket } of this.sessions) socket.send(frame);
   }
 
-  /** An unsolicited RESUME answer to every session. */
-  announce(): void {
+  /** What a gateway says unasked to every session, by default of a log that was handed over to its end. */
+  announce(init: MessageInitShape<typeof SignalSchema> = {}): void {
     for (const { eid, socket } of this.sessions) {
-      socket.send(this.#resumed(SignalType.RESPONSE, this.#logs.get(eid) ?? []));
+      socket.send(this.#resumed({ type: SignalType.RESPONSE, id: "", ...init }, this.#logs.get(eid) ?? []));
     }
+  }
+
+  /** The oldest entries of a log are gone. */
+  trim(eid: string, upTo: number): void {
+    this.#logs.set(
+      eid,
+      (this.#logs.get(eid) ?? []).filter(({ index }) => index > upTo),
+    );
   }
 
   /** The logs were lost: indexes begin anew. */
@@ -210,41 +220,38 @@ export class FakeGateway {
   #begin(socket: WebSocket, token: string, url: URL): FakeSession {
     const [eid = "", device = ""] = token.split("/");
     const resume = url.searchParams.get("resume");
-    const session = { eid, device: url.searchParams.get("device") ?? device, resume, socket, live: false };
+    const session = { eid, device: url.searchParams.get("device") ?? device, resume, socket, live: false, told: 0 };
     this.sessions.add(session);
     this.resumes.push(resume);
-    if (resume !== "manual") this.#replay(session, 0n);
+    if (resume !== "manual") this.#replay(session, 0n, "");
     return session;
   }
 
-  #replay(session: FakeSession, position: bigint): void {
+  #replay(session: FakeSession, position: bigint, id: string): void {
     if (!this.answersResume) return;
     const log = this.#logs.get(session.eid) ?? [];
     const after = position > 0n ? Number(position) : position < 0n ? 0 : (this.cursors.get(nameOf(session)) ?? 0);
-    let previous = 0;
-    for (const entry of log) {
-      if (entry.index > after && (position < 0n || !isOwn(entry.stanza, session))) this.#hand(session, entry, previous);
-      previous = entry.index;
-    }
+    session.told = after;
+    session.live = false;
+    for (const entry of log) if (entry.index > after) this.#offer(session, entry, position < 0n);
     session.live = true;
-    session.socket.send(this.#resumed(SignalType.RESPONSE, log));
+    session.socket.send(this.#resumed({ type: SignalType.RESPONSE, id }, log));
     this.gapDetails = "";
   }
 
-  #resumed(type: number, log: readonly Entry[]): Uint8Array {
-    const signal = create(SignalSchema, {
-      type,
-      status: SignalStatus.RESUME,
-      monotonicId: BigInt(log.at(-1)?.index ?? 0),
-      firstId: BigInt(log[0]?.index ?? 0),
-      epoch: BigInt(this.epoch),
-      details: this.gapDetails,
-    });
-    return encodeStanza("signal", signal);
+  #resumed(init: MessageInitShape<typeof SignalSchema>, log: readonly Entry[]): Uint8Array {
+    return resumeFrame(log, { epoch: BigInt(this.epoch), details: this.gapDetails, ...init });
   }
 
-  #hand(session: FakeSession, entry: Entry, previous: number): void {
-    session.socket.send(encode(withIndexes(entry, previous)));
+  #offer(session: FakeSession, entry: Entry, withOwn: boolean): void {
+    const { index, stanza } = entry;
+    const own = isOwn(stanza, session) && !withOwn;
+    // Of its own copies SENT told the device, of its own receipts nothing did.
+    if (own && stanza.kind === "signal") return;
+    if (!own && (!session.live || this.delivers(stanza, session))) {
+      session.socket.send(entryFrame(entry, session.told));
+    }
+    session.told = index;
   }
 
   #onStanza(session: FakeSession, stanza: Stanza): void {
@@ -262,9 +269,14 @@ export class FakeGateway {
     const log = this.#logs.get(session.eid) ?? [];
     if (signal.status === SignalStatus.RESUME) {
       this.resumes.push(signal.monotonicId);
-      const beyond = signal.monotonicId > (log.at(-1)?.index ?? 0);
-      if (beyond) return session.socket.send(this.#resumed(SignalType.ERROR, log));
-      return this.#replay(session, signal.monotonicId);
+      this.resumeIds.push(signal.id);
+      const { id, monotonicId, epoch } = signal;
+      const beyond = monotonicId > (log.at(-1)?.index ?? 0);
+      const ofAnother = this.comparesEpochs && monotonicId > 0n && epoch > 0n && Number(epoch) !== this.epoch;
+      if (beyond || ofAnother) {
+        return session.socket.send(this.#resumed({ type: SignalType.ERROR, id, monotonicId }, log));
+      }
+      return this.#replay(session, monotonicId, id);
     }
     const from = create(IdentitySchema, { eid: session.eid, connectionResourceId: session.device, node: "fake" });
     const to = signal.to?.eid ?? "";
@@ -276,7 +288,7 @@ export class FakeGateway {
     }
     this.receipts.push(signal);
     const fate = this.receiptFate(signal);
-    if (fate !== "tell") return session.socket.send(errorOf(fate, signal.id));
+    if (fate !== "tell") return session.socket.send(errorFrame(fate, signal.id));
     const name = nameOf(session);
     this.cursors.set(name, Math.max(this.cursors.get(name) ?? 0, Number(signal.monotonicId)));
     if (signal.id === "" || to === "") return;
@@ -292,44 +304,18 @@ export class FakeGateway {
 
   #onQuery(session: FakeSession, query: Query): void {
     this.queries.push(query);
-    if (this.queryFate === "ignore") return;
-    if (this.queryFate !== "answer") return session.socket.send(errorOf(this.queryFate, query.id));
-    const answer = create(PageSchema, { id: query.id });
-    if (query.type === QueryType.HISTORY) this.#fillHistory(session, query, answer);
-    if (query.type === QueryType.UNREAD) {
-      const rows = new Map<string, { count: number; last: number }>();
-      for (const { index, stanza } of this.#conversation(session, query)) {
-        const eid = stanza.value.from?.eid ?? "";
-        if (eid !== session.eid) rows.set(eid, { count: (rows.get(eid)?.count ?? 0) + 1, last: index });
-      }
-      answer.unread = create(PageSchema, {
-        unread: [...rows].map(([eid, { count, last }]) => ({ with: { eid }, count, lastId: BigInt(last) })),
-      }).unread;
-    }
-    session.socket.send(encodeStanza("page", answer));
-  }
-
-  #conversation({ eid }: FakeSession, query: Query): Entry[] {
-    return (this.#logs.get(eid) ?? []).filter((entry) => isConversation(entry, query.with?.eid ?? ""));
-  }
-
-  #fillHistory(session: FakeSession, query: Query, page: Page): void {
-    const all = this.#conversation(session, query);
-    const forwards = query.after > 0n;
-    const within = all.filter(({ index }) =>
-      forwards ? index > query.after : query.before === 0n || index < query.before,
-    );
-    const chosen = forwards ? within.slice(0, query.limit) : within.slice(-query.limit);
-    const ids = new Set(chosen.map(({ stanza }) => stanza.value.id));
-    const receipts = (this.#logs.get(session.eid) ?? []).filter(
-      ({ stanza }) => stanza.kind === "signal" && ids.has(stanza.value.id),
-    );
-    page.items = [...chosen, ...receipts].map((entry) => {
-      const { kind, value } = withIndexes(entry, 0);
-      return create(MessageSchemeSchema, { payload: { case: kind, value } as never });
+    if (!this.answersQueriesLater) return this.#answerQuery(session, query);
+    this.mostQueries = Math.max(this.mostQueries, ++this.#queriesUnderWay);
+    setImmediate(() => {
+      if (this.#queriesUnderWay-- > MAX_QUERIES) session.socket.send(errorFrame(429, query.id));
+      else this.#answerQuery(session, query);
     });
-    page.next = BigInt((forwards ? chosen.at(-1) : chosen[0])?.index ?? 0);
-    page.done = chosen.length === within.length;
+  }
+
+  #answerQuery(session: FakeSession, query: Query): void {
+    if (this.queryFate === "ignore") return;
+    if (this.queryFate !== "answer") return session.socket.send(errorFrame(this.queryFate, query.id));
+    session.socket.send(encodeStanza("page", pageOf(this.#logs.get(session.eid) ?? [], session.eid, query)));
   }
 
   #onMessage(session: FakeSession, stanza: Stored & { kind: "message" | "pushNotification" }): void {
@@ -339,7 +325,7 @@ export class FakeGateway {
     const { id } = value;
     const to = value.to?.eid ?? "";
     if (fate === "ignore") return;
-    if (typeof fate === "number") return session.socket.send(errorOf(fate, id));
+    if (typeof fate === "number") return session.socket.send(errorFrame(fate, id));
     const key = JSON.stringify([session.eid, to, id]);
     let stored = this.#stored.get(key);
     if (stored === undefined) {
@@ -351,20 +337,4 @@ export class FakeGateway {
     }
     if (fate === "store") session.socket.send(encodeSent({ id, toEid: to, ...stored, timestampMs: Date.now() }));
   }
-}
-
-function encode({ kind, value }: Stored): Uint8Array {
-  return encodeStanza(kind, value as never);
-}
-
-function errorOf(code: number, id: string): Uint8Array {
-  return encodeStanza("error", create(ErrorMessageSchema, { code, details: `fate ${code}`, id }));
-}
-
-function nameOf({ eid, device }: FakeSession): string {
-  return `${eid}/${device}`;
-}
-
-function isOwn({ value }: Stored, session: FakeSession): boolean {
-  return value.from?.eid === session.eid && value.from.connectionResourceId === session.device;
 }

@@ -7,6 +7,8 @@ import { connect, createSession, type SessionOptions, withSessionOptions } from 
 import { onStopSignal } from "../stop-signal.js";
 
 const DEFAULT_DEVICE = "cli";
+/** Who wants to talk does not wait longer to see what was said before. */
+const HISTORY_TIMEOUT_MS = 3_000;
 
 interface ChatOptions extends SessionOptions {
   readonly to: string;
@@ -36,7 +38,7 @@ Ctrl-D sends what is under way and ends, Ctrl-C ends at once.`,
 
 async function chat(options: ChatOptions, context: ProgramContext): Promise<void> {
   const output = createOutput({ ...context, json: options.json === true });
-  const session = await createSession(options, DEFAULT_DEVICE, context);
+  const session = await createSession(options, DEFAULT_DEVICE, context, { queryTimeoutMs: HISTORY_TIMEOUT_MS });
   const stop = onStopSignal();
   const conversation = new Conversation(session, options.to, output);
   try {

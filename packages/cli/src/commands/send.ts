@@ -4,6 +4,7 @@ import { CliError } from "../cli-error.js";
 import { createOutput } from "../output.js";
 import type { ProgramContext } from "../program-context.js";
 import { connect, createSession, type SessionOptions, withSessionOptions } from "../session.js";
+import { countOption } from "../whole-number.js";
 
 /** Not that of chat or listen, which a second connection of the same device would end. */
 const DEFAULT_DEVICE = "cli-send";
@@ -12,6 +13,7 @@ interface SendOptions extends SessionOptions {
   readonly to: string;
   readonly toDevice?: string;
   readonly id?: string;
+  readonly timestamp?: number;
   readonly json?: boolean;
 }
 
@@ -22,7 +24,12 @@ export function sendCommand(context: ProgramContext): Command {
     .argument("[text...]", "the text; read from standard input when it is missing or -")
     .requiredOption("--to <eid>", "the recipient")
     .option("--to-device <name>", "only for this device of the recipient")
-    .option("--id <id>", "id of the message; the same one again is stored once");
+    .option("--id <id>", "id of the message; repeated with the same --timestamp it is stored once")
+    .option(
+      "--timestamp <ms>",
+      "when it was sent first, Unix epoch milliseconds; default now. A repeat with another one is stored again once the server's dedupe window (2 minutes unless configured) is over",
+      countOption,
+    );
   return withSessionOptions(command, DEFAULT_DEVICE)
     .option("--json", "one line of JSON: id, to, index, logIndex")
     .addHelpText(
@@ -30,6 +37,7 @@ export function sendCommand(context: ProgramContext): Command {
       `
 Examples:
   $ npx bimip send --as alice@example.com --to bob@example.com "hello"
+  $ npx bimip send --as alice@example.com --to bob@example.com --id order-7 --timestamp 1767225600000 "shipped"
   $ echo "from a script" | npx bimip send --as alice@example.com --to bob@example.com --json`,
     )
     .action(async (words: string[], options: SendOptions) => {
@@ -38,11 +46,12 @@ Examples:
       const session = await createSession(options, DEFAULT_DEVICE, context, { receive: false });
       await connect(session);
       try {
-        const { to, toDevice: device, id } = options;
+        const { to, toDevice: device, id, timestamp } = options;
         const sent = await session.client.send({
           to: device === undefined ? to : { eid: to, device },
           text,
           ...(id !== undefined && { id }),
+          ...(timestamp !== undefined && { timestamp }),
         });
         output.result(
           sent,
