@@ -1,6 +1,6 @@
 // Each kind of bad input gets its documented error, and the session lives on, except where the spec closes it.
 import { randomBytes } from "node:crypto";
-import { encodeStanza, MessageSchema, TokenAuthoritySchema } from "@bimip/protocol";
+import { encodeStanza, MessageSchema, SignalSchema, SignalStatus, TokenAuthoritySchema } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Device } from "../kit/device.js";
@@ -55,7 +55,16 @@ test.each<[string, Uint8Array | string, number, RegExp]>([
     "another's EID in from",
     encodeStanza("message", create(MessageSchema, { id: "good", to: { eid: "friend@x" }, from: { eid: "other@x" } })),
     403,
-    /from\.eid/,
+    /^message\.from\.eid: /,
+  ],
+  [
+    "another's EID in from of a receipt",
+    encodeStanza(
+      "signal",
+      create(SignalSchema, { from: { eid: "other@x" }, type: 1, status: SignalStatus.READ, monotonicId: 1n }),
+    ),
+    403,
+    /^signal\.from\.eid: /,
   ],
 ])("%s: the documented error, and the session lives on", async (_what, bytes, code, details) => {
   const device = await connect();
@@ -76,6 +85,32 @@ test("nothing of a spoofed message is routed", async () => {
   expect(await device.until("error")).toMatchObject({ code: 403, id: "spoof" });
   await device.messageSent({ id: "honest", from: { eid: "errors@x" }, to: { eid: "spoofed@x" } });
   expect((await friend.count("message", 1)).map(({ id }) => id)).toEqual(["honest"]);
+});
+
+test("more bytes without SENT than one session may have: 429, and 503 behind it, until that message comes again", async () => {
+  const other = await startSystem({ env: { BIMIP_MAX_PENDING_BYTES_PER_SESSION: "1048576" } });
+  const device = await other.device("heavy@x", "phone");
+  const friend = await other.device("friend@x", "phone");
+  await device.messageSent({ id: "first", to: { eid: "friend@x" } });
+  const send = (n: number) =>
+    device.message({ id: `m${n}`, to: { eid: "friend@x" }, payload: { data: { text: "x".repeat(60_000) } } });
+  const numbers = Array.from({ length: 20 }, (_, n) => n);
+  await other.nats.kill("SIGSTOP");
+  for (const n of numbers) send(n);
+  await device.settle();
+  expect(device.of("error").map(({ id, code }) => [id, code])).toEqual([
+    ["m17", 429],
+    ["m18", 503],
+    ["m19", 503],
+  ]);
+  expect(device.of("error")[0]?.details).toMatch(/1048576 bytes .* try again in 1 s/);
+  await other.nats.kill("SIGCONT");
+  await device.sent("m16", "friend@x");
+  for (const n of numbers.slice(17)) send(n);
+  await device.sent("m19", "friend@x");
+  await friend.count("message", 21);
+  expect(friend.of("message").map(({ id }) => id)).toEqual(["first", ...numbers.map((n) => `m${n}`)]);
+  await other.stop();
 });
 
 test("a text frame is answered like any bytes that do not parse", async () => {

@@ -1,5 +1,5 @@
-// Shows: appends end with their PubAck, in order per lane, over a loss and return of nats-server. Cannot show: the
-// death of a stream's leader in a cluster.
+// Shows: appends end with their PubAck, in order per lane, over a loss and return of nats-server and a queue of its that is
+// small. Cannot show: the death of a stream's leader in a cluster.
 import {
   type AppendResult,
   connectNats,
@@ -75,6 +75,25 @@ for (const laneDepth of [1, 64]) {
     await publisher.close();
   });
 }
+
+test("200 lanes at once over a short ingest queue: nats-server refuses nothing, each lane is stored in order", async () => {
+  const small = await startTestNats({ jetstream: "max_buffered_msgs: 2000" });
+  const smallLink = await connectNats({ servers: small.url, name: "test" });
+  await ensureTopology(smallLink.nc, TOPOLOGY);
+  const failures: string[] = [];
+  const publisher = new Publisher(smallLink, {
+    laneDepth: 64,
+    onFailedAttempt: (reason) => void failures.push(reason),
+  });
+  const lanes = await Promise.all(
+    Array.from({ length: 200 }, (_, lane) => appendAll(publisher, `queue${lane}`, 150, `lane${lane}`)),
+  );
+  expect(failures).toEqual([]);
+  for (const indexes of lanes) expect(indexes).toEqual([...indexes].sort((a, b) => a - b));
+  await publisher.close();
+  await smallLink.nc.close();
+  await small.remove();
+});
 
 test("while NATS is away an append fails by its deadline, and what waits behind it with it", async () => {
   const publisher = new Publisher(link, { deadlineMs: 500 });

@@ -25,7 +25,7 @@ const NOT_FOUND = 404;
  * (a stream holds at most 1,000 of those). May come from a replica that lags.
  *
  * The answers are core messages, which a route between two nats-servers may drop in the middle. Each names the one before it
- * (ADR-31), so a hole is seen. Rejects with an Error for that, and when NATS does not answer: ask again.
+ * (ADR-31), so a hole is seen. Rejects with an Error for that, and when NATS does not answer, at once when it is away: ask again.
  */
 export async function batchGet(
   link: Link,
@@ -37,12 +37,14 @@ export async function batchGet(
     "after" in from ? { seq: from.after + 1 } : { start_time: new Date(Math.max(from.sinceMs, 0)).toISOString() };
   const request = { ...start, next_by_subj: SUBJECTS.log(partition, eid), batch: limit, max_bytes: maxBytes };
   const stream = logStream(partition);
+  if (!link.up) throw new Error(`reading ${stream}: NATS is away`);
   const inbox = createInbox();
   return new Promise((resolve, reject) => {
     let last = 0;
-    let lastBefore = -1;
+    let lastBefore = 0;
     const end = (problem?: string): void => {
       clearInterval(watch);
+      unlisten();
       subscription.unsubscribe();
       if (problem === undefined) resolve();
       else reject(new Error(`reading ${stream}: ${problem}`));
@@ -51,6 +53,9 @@ export async function batchGet(
       if (last === lastBefore) end(`no answer in ${PROGRESS_WAIT_MS} ms`);
       lastBefore = last;
     }, PROGRESS_WAIT_MS);
+    const unlisten = link.onChange((up) => {
+      if (!up) end("NATS went away"); // the question is lost, or the answer
+    });
     const subscription = link.nc.subscribe(inbox, {
       callback: (error, message: Msg) => {
         if (error) return end(error.message);

@@ -1,6 +1,7 @@
 export { CasBucket, type CasValue, isConflict, NO_REVISION } from "./cas-bucket.js";
 export { connectNats, type Link, type NatsConnection } from "./connect.js";
 export { entryId } from "./entry-id.js";
+export type { Append, AppendCallback, AppendResult } from "./lane.js";
 export { LogAdmin, type LogCount } from "./log-admin.js";
 export { LogEpochs } from "./log-epochs.js";
 export { createLogReader, type LogEntry, type LogReader, type StoredEntry } from "./log-reader.js";
@@ -23,14 +24,7 @@ export {
 export { partitionOf } from "./partition.js";
 export { PROCEDURES } from "./procedures.js";
 export { parsePubAck, type PubAck } from "./pub-ack.js";
-export {
-  type Append,
-  type AppendCallback,
-  type AppendResult,
-  laneDepthFor,
-  Publisher,
-  type PublisherOptions,
-} from "./publisher.js";
+export { laneDepthFor, Publisher, type PublisherOptions } from "./publisher.js";
 export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
 export { call, type Procedure, serve } from "./rpc.js";
 export type { SessionRecord } from "./session-record.js";
@@ -42,4 +36,4 @@ export {
   type TopologyOptions,
   waitForTopology,
 } from "./topology.js";
-export { createTurns } from "./turns.js";
+export { createTurns, type Turns } from "./turns.js";

@@ -42,12 +42,16 @@ const PAGE_BYTES = 512 * 1024;
 /** Pages read at once by one process; more wait their turn, as after a reconnect, when every session reads. */
 const MAX_CONCURRENT_PAGES = 32;
 
+/** Questions for one entry or index at once by one process; more wait their turn. */
+const MAX_CONCURRENT_QUESTIONS = 256;
+
 /** @param partitions as in the meta bucket */
 export async function createLogReader(link: Link, partitions: number): Promise<LogReader> {
   const jsm = await jetstreamManager(link.nc, { checkAPI: false });
   const inTurn = createTurns(MAX_CONCURRENT_PAGES);
+  const askInTurn = createTurns(MAX_CONCURRENT_QUESTIONS);
   return {
-    head: (eid) => leaderIndex(jsm, eid, partitions, (subject) => ({ last_by_subj: subject })),
+    head: (eid) => askInTurn(() => leaderIndex(jsm, eid, partitions, (subject) => ({ last_by_subj: subject }))),
     page: (eid, after, limit) =>
       inTurn(async () => {
         const entries: LogEntry[] = [];
@@ -55,8 +59,9 @@ export async function createLogReader(link: Link, partitions: number): Promise<L
         await batchGet(link, query, (index, { data }) => entries.push({ index, bytes: data }));
         return entries;
       }),
-    first: (eid) => leaderIndex(jsm, eid, partitions, (subject) => ({ seq: 1, next_by_subj: subject })),
-    entry: (eid, index) => entry(jsm, partitionOf(eid, partitions), eid, index),
+    first: (eid) =>
+      askInTurn(() => leaderIndex(jsm, eid, partitions, (subject) => ({ seq: 1, next_by_subj: subject }))),
+    entry: (eid, index) => askInTurn(() => entry(jsm, partitionOf(eid, partitions), eid, index)),
     heads: (eids) => heads(jsm, eids, partitions),
   };
 }
@@ -81,6 +86,7 @@ async function entry(
   eid: string,
   index: number,
 ): Promise<StoredEntry | undefined> {
+  if (index < 1) return undefined; // nats-server takes the question for an empty one, and refuses it
   const stream = logStream(partition);
   const message =
     (await unlessMissing(jsm.direct.getMessage(stream, { seq: index }))) ??

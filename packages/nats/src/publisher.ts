@@ -1,58 +1,25 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Msg, MsgHdrs } from "@nats-io/nats-core";
-import { createInbox } from "@nats-io/nats-core";
+import { createInbox, type Msg } from "@nats-io/nats-core";
 import type { Link } from "./connect.js";
-import { HEADERS } from "./names.js";
+import { type Append, type AppendCallback, type AppendResult, type Item, Lane, StreamShare } from "./lane.js";
+import { messageIdHeader } from "./message-id-header.js";
 import { parsePubAck } from "./pub-ack.js";
 import { readEntryHeaders } from "./raw-headers.js";
-
-/** One entry to be appended to a log. */
-export interface Append {
-  readonly subject: string;
-  readonly payload: Uint8Array;
-  /** Dedupe id (`entryId`): a repeat within the stream's window is answered with the first index. */
-  readonly entryId: string;
-  /** Appends of one lane are stored in the order of the calls. */
-  readonly lane: string;
-}
-
-/** How an append ended. `reason` is for the log, not for clients. */
-export type AppendResult =
-  | { readonly ok: true; readonly sequence: number; readonly duplicate: boolean }
-  | { readonly ok: false; readonly retryable: boolean; readonly reason: string };
-
-export type AppendCallback = (result: AppendResult) => void;
 
 export interface PublisherOptions {
   /** From the call on; then the append and all behind it in its lane fail as retryable. Default 12,000: an election takes 4–9 s. */
   readonly deadlineMs?: number;
   /** Without a PubAck for so long, the attempt counts as failed. Default 2,500. */
   readonly ackWaitMs?: number;
-  /** Publishes of one lane under way at once; default 1, see the class comment and `laneDepthFor`. */
+  /** Publishes of one lane under way at once; default 1, see the class comment and `laneDepthFor`. In a cluster always 1. */
   readonly laneDepth?: number;
   /** Called for each attempt that failed and is made again, or was the last; `reason` is for logs. */
   readonly onFailedAttempt?: (reason: string) => void;
 }
 
-interface Item extends Append {
-  readonly done: AppendCallback;
-  readonly expiresAtMs: number;
-  sentAtMs: number;
-  outcome: "waiting" | "acked" | "failed";
-  /** Why the last attempt failed. */
-  failure: string;
-}
-
-interface Lane {
-  readonly queue: Item[];
-  readonly underWay: Item[];
-  failures: number;
-  heldUntilMs: number;
-}
-
 const PIPELINE_DEPTH = 64;
 
-/** How deep lanes may be without risking their order, over streams of so many replicas. */
+/** How deep lanes may be over streams of so many replicas. */
 export function laneDepthFor(replicas: number): number {
   return replicas === 1 ? PIPELINE_DEPTH : 1;
 }
@@ -63,6 +30,7 @@ export function laneDepthFor(replicas: number): number {
  */
 const MIN_GAP_MS = 1;
 const TICK_MS = 100;
+const DISCONNECTED: AppendResult = { ok: false, retryable: true, reason: "disconnected" };
 const BACKOFF_MS = [50, 100, 200, 400, 800, 1_000] as const;
 
 /**
@@ -71,9 +39,13 @@ const BACKOFF_MS = [50, 100, 200, 400, 800, 1_000] as const;
  *
  * Order: when a stream's leader dies, a run of pipelined publishes is lost while later ones are stored, so a blind
  * retry reorders. Hence lanes: at the first missing or failed PubAck the lane is held, what is under way is waited
- * for, and the failed ones are sent again from there, in order. With `laneDepth` 1 nothing can be stored out of order;
- * throughput comes from many lanes. Over a stream without replicas a lane may be deeper: there is no leader to change,
- * and a lost connection loses the end of what was sent, never its middle.
+ * for, and the failed ones are sent again from there, in order. With a depth of 1 nothing can be stored out of order;
+ * throughput comes from many lanes.
+ *
+ * A single nats-server has no leader to change and no route that drops messages, and a lost connection loses the end of
+ * what was sent, never its middle: there a lane may be deeper. Two things could still take the middle out of one. The
+ * server's queue for a stream may be full, see `StreamShare`, and the server may refuse for other reasons that pass, such
+ * as a full disk. A lane that met one goes on with depth 1, so at most the 63 behind the first refused are stored before it.
  *
  * Nothing is published while NATS is away: the client library would silently lose it.
  */
@@ -85,9 +57,11 @@ export class Publisher {
   readonly #onFailedAttempt: (reason: string) => void;
   readonly #inbox = createInbox();
   readonly #lanes = new Map<string, Lane>();
+  readonly #streams = new Map<string, StreamShare>();
   readonly #pending = new Map<number, { lane: Lane; item: Item }>();
   readonly #timer: NodeJS.Timeout;
   readonly #unlisten: () => void;
+  #depth = 1;
   #gathered: { lane: Lane; item: Item }[] = [];
   #publishedAtMs = 0;
   #nextReply = 1;
@@ -99,6 +73,7 @@ export class Publisher {
     this.#deadlineMs = options.deadlineMs ?? 12_000;
     this.#ackWaitMs = options.ackWaitMs ?? 2_500;
     this.#laneDepth = options.laneDepth ?? 1;
+    this.#findDepth();
     this.#onFailedAttempt = options.onFailedAttempt ?? (() => undefined);
     link.nc.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
@@ -123,7 +98,7 @@ export class Publisher {
     }
     let lane = this.#lanes.get(append.lane);
     if (lane === undefined) {
-      lane = { queue: [], underWay: [], failures: 0, heldUntilMs: 0 };
+      lane = new Lane(this.#streamOf(append.subject), this.#depth);
       this.#lanes.set(append.lane, lane);
     }
     this.#waiting++;
@@ -156,19 +131,52 @@ export class Publisher {
     this.#unlisten();
   }
 
-  #pump(lane: Lane): void {
-    if (!this.#link.up || lane.heldUntilMs > 0) return;
-    while (lane.underWay.length < this.#laneDepth) {
-      const item = lane.queue.shift();
-      if (item === undefined) return;
-      this.#send(lane, item);
+  /** One share per log partition; they stay. */
+  #streamOf(subject: string): StreamShare {
+    const partition = subject.slice(0, subject.lastIndexOf("."));
+    let stream = this.#streams.get(partition);
+    if (stream === undefined) {
+      stream = new StreamShare();
+      this.#streams.set(partition, stream);
     }
+    return stream;
+  }
+
+  /** Which servers there are may change with the connection. */
+  #findDepth(): void {
+    this.#depth = this.#link.nc.info?.cluster === undefined ? this.#laneDepth : 1;
+  }
+
+  /** Sends what the lane may. Where others wait for the stream's room already, it waits behind them. */
+  #pump(lane: Lane): void {
+    const { stream } = lane;
+    while (this.#link.up && lane.ready) {
+      if (stream.line.size > 0 || !stream.hasRoom) return void stream.line.add(lane);
+      this.#sendNext(lane);
+    }
+  }
+
+  /** Gives the stream's room to those that wait for it: one publish each, in turn. */
+  #share(stream: StreamShare): void {
+    // A lane that is put back comes to its turn again in this loop.
+    for (const lane of stream.line) {
+      if (!this.#link.up || !stream.hasRoom) return;
+      stream.line.delete(lane);
+      if (lane.ready) this.#sendNext(lane);
+      if (lane.ready) stream.line.add(lane);
+    }
+  }
+
+  #sendNext(lane: Lane): void {
+    const item = lane.queue.shift();
+    if (item !== undefined) this.#send(lane, item);
   }
 
   /** Gathers what goes to NATS at about the same time: one write for all of it, not one for each socket that spoke. */
   #send(lane: Lane, item: Item): void {
     item.outcome = "waiting";
     lane.underWay.push(item);
+    lane.stream.take(item);
     if (this.#gathered.push({ lane, item }) > 1) return;
     if (performance.now() - this.#publishedAtMs < MIN_GAP_MS) setTimeout(this.#publishGathered, MIN_GAP_MS);
     else setImmediate(this.#publishGathered);
@@ -182,7 +190,7 @@ export class Publisher {
   };
 
   #publish(lane: Lane, item: Item): void {
-    if (!this.#link.up) return this.#settle(lane, item, { ok: false, retryable: true, reason: "disconnected" });
+    if (!this.#link.up) return this.#settle(lane, item, DISCONNECTED);
     const reply = this.#nextReply++;
     item.sentAtMs = performance.now();
     this.#pending.set(reply, { lane, item });
@@ -211,7 +219,9 @@ export class Publisher {
     this.#settle(entry.lane, entry.item, result);
   }
 
+  /** The end of one attempt. */
   #settle(lane: Lane, item: Item, result: AppendResult): void {
+    lane.stream.giveBack(item);
     if (result.ok || !result.retryable) {
       item.outcome = "acked";
       remove(lane.underWay, item);
@@ -221,10 +231,12 @@ export class Publisher {
       item.outcome = "failed";
       item.failure = result.reason;
       this.#onFailedAttempt(result.reason);
+      if (result !== DISCONNECTED) lane.depth = 1;
       lane.heldUntilMs = Number.POSITIVE_INFINITY;
     }
     if (lane.heldUntilMs > 0) this.#hold(lane);
-    else this.#pump(lane);
+    this.#share(lane.stream);
+    this.#pump(lane);
     if (lane.queue.length === 0 && lane.underWay.length === 0) this.#lanes.delete(item.lane);
   }
 
@@ -273,12 +285,15 @@ export class Publisher {
     const lost = [...this.#pending.values()];
     this.#pending.clear();
     for (const { lane, item } of lost) {
-      this.#settle(lane, item, { ok: false, retryable: true, reason: "disconnected" });
+      this.#settle(lane, item, DISCONNECTED);
     }
+    for (const stream of this.#streams.values()) stream.line.clear(); // the return asks every lane
   }
 
   #resume(): void {
+    this.#findDepth();
     for (const lane of this.#lanes.values()) {
+      lane.depth = Math.min(lane.depth, this.#depth);
       if (lane.underWay.length === 0) lane.heldUntilMs = 0;
       this.#pump(lane);
     }
@@ -288,20 +303,4 @@ export class Publisher {
 function remove(items: Item[], item: Item): void {
   const at = items.indexOf(item);
   if (at >= 0) items.splice(at, 1);
-}
-
-/** The client encodes headers through this one method; ours skips its header map (entry ids need no checks: base64url). */
-function messageIdHeader(entryId: string): MsgHdrs {
-  return new MessageIdHeader(entryId) as unknown as MsgHdrs;
-}
-
-class MessageIdHeader {
-  readonly #id: string;
-  constructor(id: string) {
-    this.#id = id;
-  }
-  encode(): Uint8Array {
-    const text = `NATS/1.0\r\n${HEADERS.messageId}: ${this.#id}\r\n\r\n`;
-    return Buffer.from(text, "latin1");
-  }
 }

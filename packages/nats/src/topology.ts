@@ -111,7 +111,8 @@ async function ensurePartitions(meta: KV, wanted: number): Promise<number> {
     // it is there already: another replica, or an earlier start
   }
   const entry = await meta.get(META_KEYS.partitions);
-  const kept = Number(entry?.string());
+  if (entry === null) throw new Error("the number of partitions cannot be read yet"); // answered by a replica that lags
+  const kept = Number(entry.string());
   if (kept !== wanted) {
     throw new PartitionsMismatch(
       `BIMIP_LOG_PARTITIONS is ${wanted}, but this installation was made with ${kept}: users' logs would not be found`,

@@ -175,6 +175,12 @@ export const settings = {
     default: 1_000,
     doc: "Pause after a push's first failed try; doubled after each further one, up to five minutes.",
   }),
+  BIMIP_PUSH_CONCURRENCY: whole({
+    min: 1,
+    max: 10_000,
+    default: 256,
+    doc: "Users whose pushes are worked on at once; at any time one router does that for the whole installation.",
+  }),
   BIMIP_VAPID_SUBJECT: optionalText({
     parse: z.string().regex(/^(mailto:|https:\/\/)/, "expected a mailto: or https: address"),
     type: "address",
@@ -242,6 +248,20 @@ export const settings = {
     max: 1_000_000,
     default: 4_096,
     doc: "Messages of one session that may wait for their confirmation.",
+  }),
+  BIMIP_MAX_PENDING_BYTES_PER_SESSION: whole({
+    min: 1_048_576,
+    max: 1_073_741_824,
+    unit: "bytes",
+    default: 4_194_304,
+    doc: "Bytes of one session's messages that may wait for their confirmation; beyond, messages are answered with 429.",
+  }),
+  BIMIP_MAX_PENDING_BYTES: whole({
+    min: 1_048_576,
+    max: 1_099_511_627_776,
+    unit: "bytes",
+    default: 268_435_456,
+    doc: "The same for all sessions of a gateway; beyond, messages are answered with 503. What it may need in memory while NATS is away.",
   }),
   BIMIP_AUTH_TIMEOUT_MS: whole({
     min: 100,

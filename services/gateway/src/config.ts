@@ -19,6 +19,8 @@ export const readConfig = (env?: NodeJS.ProcessEnv) =>
       "BIMIP_MAX_FRAME_BYTES",
       "BIMIP_MAX_BACKPRESSURE_BYTES",
       "BIMIP_MAX_PENDING_PER_SESSION",
+      "BIMIP_MAX_PENDING_BYTES_PER_SESSION",
+      "BIMIP_MAX_PENDING_BYTES",
       "BIMIP_AUTH_TIMEOUT_MS",
       "BIMIP_IDLE_TIMEOUT_S",
     ],

@@ -10,6 +10,8 @@ import {
   type Frame,
   IdentitySchema,
   type Stanza,
+  stanzaId,
+  stanzaName,
   TokenAuthoritySchema,
   TokenTask,
   TokenType,
@@ -168,6 +170,9 @@ function fromAnother(stanza: Stanza, eid: string): BimipError | undefined {
   const { value } = stanza;
   const from = "from" in value ? value.from : undefined;
   if (from === undefined || from.eid === "" || from.eid === eid) return undefined;
-  const id = "id" in value ? value.id : "";
-  return new BimipError(ErrorCode.NOT_ALLOWED, "from.eid: is not the EID of this session", { field: "from.eid", id });
+  const field = `${stanzaName(stanza.kind)}.from.eid`;
+  return new BimipError(ErrorCode.NOT_ALLOWED, `${field}: is not the EID of this session`, {
+    field,
+    id: stanzaId(stanza),
+  });
 }

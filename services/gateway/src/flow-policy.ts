@@ -4,7 +4,7 @@ import { call, type Link, PROCEDURES, partitionOf, SUBJECTS } from "@bimip/nats"
 
 /** The answer to "may A write to B?", with what every message of the flow needs. */
 export interface Flow {
-  /** Absent: allowed. */
+  /** Absent: allowed. For the client by `flowRefusal`. */
   readonly refusal: BimipError | undefined;
   /** Subject of the recipient's log. */
   readonly logSubject: string;

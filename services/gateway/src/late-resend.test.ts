@@ -3,11 +3,11 @@ import { create } from "@bufbuild/protobuf";
 import { decodeFrame, encodeIdentity, encodeStanza, MessageSchema, toStored } from "@bimip/protocol";
 import type { ScannedEntry } from "@bimip/nats";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { LateResends, type LateResendsOptions, type Resender } from "./late-resend.js";
+import { LateResends, type LateResendsOptions, Repeats, type Resender } from "./late-resend.js";
 
 const WINDOW_MS = 120_000;
 const NOW = 1_732_365_000_000;
-const device = (eid: string): Resender => ({ eid, repeats: new Map() });
+const device = (eid: string): Resender => ({ eid, repeats: new Repeats() });
 let alice: Resender;
 beforeEach(() => {
   alice = device("alice@x");
@@ -35,9 +35,12 @@ function logOf(entries: Entry[], limit = Number.POSITIVE_INFINITY) {
     const behind = entries.filter(({ index, atMs }) => ("after" in from ? index > from.after : atMs >= from.sinceMs));
     const read = behind.slice(0, limit);
     for (const entry of read) if (request.wanted(bytesFrom(entry.from))) request.onEntry(entry);
-    return { last: read.at(-1)?.index ?? 0, complete: read.length === behind.length };
+    const complete = read.length === behind.length;
+    return { last: read.at(-1)?.index ?? 0, complete, lastMs: complete ? 0 : (read.at(-1)?.atMs ?? 0) };
   };
-  return { asked, entries, late: new LateResends({ dedupeWindowMs: WINDOW_MS, scan }) };
+  const log = { asked, entries, epoch: 1 };
+  const epochOf = async () => log.epoch;
+  return Object.assign(log, { late: new LateResends({ dedupeWindowMs: WINDOW_MS, scan, epochOf }) });
 }
 
 function bytesFrom(eid: string): Uint8Array {
@@ -84,7 +87,7 @@ it("asks once for look-ups at the same time, and again for another log, another 
   await late.find(alice, "carol@x", "id1", atMs);
   await late.find(device("alice@x"), "bob@x", "id1", atMs);
   expect(asked).toHaveLength(3);
-  await late.find(alice, "bob@x", "id1", atMs - 1);
+  await late.find(alice, "bob@x", "id7", atMs - 1);
   expect(asked.at(-1)).toEqual({ sinceMs: atMs - 1 - 60_000 });
 });
 
@@ -128,11 +131,78 @@ it("rejects when the log cannot be read, and reads it at the next call", async (
     scan: async ({ onEntry }) => {
       if (fails) throw new Error("NATS is away");
       onEntry({ index: 7, entryId: "id" });
-      return { last: 7, complete: true };
+      return { last: 7, complete: true, lastMs: 0 };
     },
+    epochOf: async () => 1,
   });
   const both = await Promise.allSettled([late.find(alice, "bob@x", "id", NOW), late.find(alice, "bob@x", "id", NOW)]);
   expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   fails = false;
   expect(await late.find(alice, "bob@x", "id", NOW)).toBe(7);
+});
+
+it("begins anew at a message that is younger than what a bounded scan came to, and keeps what it knows", async () => {
+  const { asked, late } = logOf(
+    Array.from({ length: 2_000 }, (_, n) => entry(n + 1)),
+    4,
+  );
+  const [first, younger] = [entry(1), entry(1_500)];
+  expect(await late.find(alice, "bob@x", "id1", first.atMs)).toBe(1);
+  expect(await late.find(alice, "bob@x", "id1440", younger.atMs)).toBe(1_440);
+  expect(await late.find(alice, "bob@x", "id2", first.atMs)).toBe(2);
+  expect(asked).toEqual([{ sinceMs: first.atMs - 60_000 }, { sinceMs: younger.atMs - 60_000 }]);
+});
+
+it("looks again for what it had to forget: 40,000 entries of one's own", async () => {
+  const { asked, late } = logOf(
+    Array.from({ length: 50_000 }, (_, n) => entry(n + 1)),
+    20_000,
+  );
+  const { atMs } = entry(1);
+  for (const id of ["id50001", "id50002", "id1", "id40000"]) await late.find(alice, "bob@x", id, atMs);
+  expect(asked).toEqual([{ sinceMs: atMs - 60_000 }, { after: 20_000 }]);
+  expect(await late.find(alice, "bob@x", "id50000", entry(50_000).atMs)).toBe(50_000);
+  expect(await late.find(alice, "bob@x", "id1", atMs)).toBe(1);
+});
+
+it("forgets the longest unused logs beyond 40,000 entries of all logs", async () => {
+  const { asked, late } = logOf(Array.from({ length: 15_000 }, (_, n) => entry(n + 1)));
+  const { atMs } = entry(1);
+  for (const eid of ["bob@x", "carol@x", "dave@x"]) expect(await late.find(alice, eid, "id1", atMs)).toBe(1);
+  expect([...alice.repeats.logs.keys()]).toEqual(["carol@x", "dave@x"]);
+  expect(await late.find(alice, "bob@x", "id1", atMs)).toBe(1);
+  expect(asked).toHaveLength(4);
+});
+
+it("knows nothing of a log that was recreated", async () => {
+  const log = logOf([entry(1), entry(7)]);
+  const { atMs } = entry(1);
+  expect(await log.late.find(alice, "bob@x", "id7", atMs)).toBe(7);
+  log.epoch = 2;
+  log.entries.splice(1);
+  expect(await log.late.find(alice, "bob@x", "id7", atMs)).toBeUndefined();
+  expect(await log.late.find(alice, "bob@x", "id1", atMs)).toBe(1);
+  expect(log.asked).toEqual([{ sinceMs: atMs - 60_000 }, { sinceMs: atMs - 60_000 }]);
+});
+
+it("scans one log of a session at a time, so that others have their turn", async () => {
+  const scanning: string[] = [];
+  const ends: (() => void)[] = [];
+  const late = new LateResends({
+    dedupeWindowMs: WINDOW_MS,
+    epochOf: async () => 1,
+    async scan({ eid }) {
+      scanning.push(eid);
+      await new Promise<void>((resolve) => ends.push(resolve));
+      return { last: 0, complete: true, lastMs: 0 };
+    },
+  });
+  const looked = ["1", "2", "3", "4", "5"].map((to) => late.find(alice, to, "id", NOW));
+  looked.push(late.find(device("bob@x"), "of bob", "id", NOW));
+  await vi.waitFor(() => expect(scanning).toEqual(["1", "of bob"]));
+  while (scanning.length < 6 || ends.length > 0) {
+    ends.shift()?.();
+    await Promise.resolve();
+  }
+  expect(await Promise.all(looked)).toHaveLength(6);
 });

@@ -4,22 +4,38 @@ import { createTurns, type Scanned, type ScanRequest } from "@bimip/nats";
 /** Who repeats. */
 export interface Resender {
   readonly eid: string;
-  /** By owner of the log; kept by {@link LateResends}, forgotten with the session. */
-  readonly repeats: Map<string, Memory>;
+  readonly repeats: Repeats;
+}
+
+/** What a session knows of the logs that it repeated something into; kept by {@link LateResends}. */
+export class Repeats {
+  /** By owner of the log; the one used last goes last. */
+  readonly logs = new Map<string, Memory>();
+  /** One scan at a time, so that no session keeps others waiting for theirs. */
+  readonly inTurn = createTurns(1);
+
+  clear(): void {
+    this.logs.clear();
+  }
 }
 
 export interface LateResendsOptions {
   /** JetStream recognises a repeat for so long. */
   readonly dedupeWindowMs: number;
   readonly scan: (request: Omit<ScanRequest, "partitions">) => Promise<Scanned>;
+  /** Changes when the log was recreated. */
+  readonly epochOf: (eid: string) => Promise<number>;
 }
 
-/** What a session knows of one log: which of its user's entries stand in it, since when. */
+/** What a session knows of one log: which of its user's entries stand in it. */
 export interface Memory {
-  readonly sinceMs: number;
+  readonly epoch: number;
   /** By entry id. */
   readonly indexes: Map<string, number>;
+  /** All from `sinceMs` (epoch milliseconds) to the index `last` was looked at: to the end if `complete`, else to the time `lastMs`. */
+  sinceMs: number;
   last: number;
+  lastMs: number;
   complete: boolean;
   scannedAtMs: number;
   scanning: Promise<void> | undefined;
@@ -34,14 +50,15 @@ const SCAN_ENTRIES = 20_000;
 const SCAN_BYTES = 32 * 1024 * 1024;
 /** Scans at once by one process; more wait their turn. */
 const MAX_CONCURRENT_SCANS = 4;
-/** Logs, and entries of each, that are remembered for a session. */
+/** Logs, and entries of all of them, that are remembered for a session; a scan may add to that, then the oldest logs are forgotten. */
 const MAX_LOGS = 64;
-const MAX_REMEMBERED = 20_000;
+const MAX_REMEMBERED = 40_000;
 
 /**
  * Recognises repeats of messages that JetStream has forgotten. A client repeats a message with its first `timestamp`, so
  * one whose timestamp is old is looked up in the log before it is stored: the log is read from that time on, and what
- * the sender has in it is remembered, so that a hundred queued messages cost one scan.
+ * the sender has in it is remembered, so that a hundred queued messages cost one scan. A scan that met its bound before the
+ * time of the next message is begun anew from there.
  *
  * What the session itself stores after a scan is JetStream's to recognise, until the scan is half a window old; then the
  * rest of the log is read.
@@ -64,56 +81,71 @@ export class LateResends {
    * the log cannot be read.
    */
   async find(sender: Resender, eid: string, entryId: string, timestampMs: number): Promise<number | undefined> {
-    const memory = this.#memory(sender, eid, timestampMs - CLOCK_MARGIN_MS);
+    const sinceMs = timestampMs - CLOCK_MARGIN_MS;
+    const memory = memoryOf(sender.repeats, eid, await this.#o.epochOf(eid));
     while (memory.scanning !== undefined) await memory.scanning;
     const known = memory.indexes.get(entryId);
-    if (known !== undefined || this.#isCurrent(memory)) return known;
-    memory.scanning = this.#scanOn(sender, eid, memory).finally(() => {
+    if (known !== undefined || this.#isCurrent(memory, sinceMs)) return known;
+    memory.scanning = this.#scan(sender, eid, memory, sinceMs).finally(() => {
       memory.scanning = undefined;
     });
     await memory.scanning;
     return memory.indexes.get(entryId);
   }
 
-  #isCurrent({ complete, scannedAtMs }: Memory): boolean {
-    return complete && Date.now() - scannedAtMs < this.#o.dedupeWindowMs / 2;
+  #isCurrent(memory: Memory, sinceMs: number): boolean {
+    const { complete, scannedAtMs } = memory;
+    return complete && memory.sinceMs <= sinceMs && Date.now() - scannedAtMs < this.#o.dedupeWindowMs / 2;
   }
 
-  async #scanOn(sender: Resender, eid: string, memory: Memory): Promise<void> {
+  async #scan(sender: Resender, eid: string, memory: Memory, sinceMs: number): Promise<void> {
+    const isFull = memory.indexes.size >= MAX_REMEMBERED;
+    if (isFull) memory.indexes.clear();
+    if (isFull || !covers(memory, sinceMs)) Object.assign(memory, { sinceMs, last: 0, complete: false });
     const anyDevice = encodeIdentity({ eid: sender.eid, node: "" });
     const beganMs = Date.now();
-    const { last, complete } = await this.#inTurn(() =>
+    const scan = () =>
       this.#o.scan({
         eid,
         from: memory.last > 0 ? { after: memory.last } : { sinceMs: memory.sinceMs },
         limit: SCAN_ENTRIES,
         maxBytes: SCAN_BYTES,
         wanted: (bytes) => isFrom(bytes, anyDevice),
-        onEntry: ({ index, entryId }) => remember(memory.indexes, entryId, index, MAX_REMEMBERED),
-      }),
-    );
+        onEntry: ({ index, entryId }) => void memory.indexes.set(entryId, index),
+      });
+    const { last, lastMs, complete } = await sender.repeats.inTurn(() => this.#inTurn(scan));
     memory.last = Math.max(last, memory.last);
+    memory.lastMs = lastMs;
     memory.complete = complete;
     memory.scannedAtMs = beganMs;
-  }
-
-  #memory({ repeats }: Resender, eid: string, sinceMs: number): Memory {
-    let memory = repeats.get(eid);
-    if (memory === undefined || memory.sinceMs > sinceMs) {
-      memory = { sinceMs, indexes: new Map(), last: 0, complete: false, scannedAtMs: 0, scanning: undefined };
-    }
-    repeats.delete(eid); // the one used last goes last
-    remember(repeats, eid, memory, MAX_LOGS);
-    return memory;
+    forgetOldest(sender.repeats);
   }
 }
 
-/** Sets, and drops the oldest beyond `limit`. */
-function remember<T>(map: Map<string, T>, key: string, value: T, limit: number): void {
-  map.set(key, value);
-  if (map.size <= limit) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
+/** Whether that time lies in what was looked at, so that it can go on from its end. */
+function covers({ sinceMs, last, lastMs, complete }: Memory, timeMs: number): boolean {
+  return last > 0 && sinceMs <= timeMs && (complete || timeMs <= lastMs);
+}
+
+function memoryOf({ logs }: Repeats, eid: string, epoch: number): Memory {
+  let memory = logs.get(eid);
+  if (memory?.epoch !== epoch) {
+    const nothing = { sinceMs: 0, last: 0, lastMs: 0, complete: false, scannedAtMs: 0, scanning: undefined };
+    memory = { epoch, indexes: new Map(), ...nothing };
+  }
+  logs.delete(eid);
+  logs.set(eid, memory);
+  if (logs.size > MAX_LOGS) logs.delete(logs.keys().next().value ?? "");
+  return memory;
+}
+
+/** Keeps the log used last in any case. */
+function forgetOldest({ logs }: Repeats): void {
+  let entries = 0;
+  for (const { indexes } of logs.values()) entries += indexes.size;
+  for (const [eid, { indexes }] of logs) {
+    if (entries <= MAX_REMEMBERED || logs.size === 1) return;
+    logs.delete(eid);
+    entries -= indexes.size;
   }
 }

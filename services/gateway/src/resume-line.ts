@@ -23,7 +23,7 @@ export interface ResumeLineOptions {
 
 interface Job {
   readonly asked: ResumeAsked;
-  readonly then: (answer: ResumeResponse) => void;
+  readonly onAnswer: (answer: ResumeResponse) => void;
   /** Not given up for a newer one. */
   readonly mustEnd: boolean;
 }
@@ -46,15 +46,15 @@ export class ResumeLine {
   }
 
   /** The client's RESUME; a newer one takes its place as long as storage has not answered. */
-  add(asked: ResumeAsked, then: (answer: ResumeResponse) => void): void {
+  add(asked: ResumeAsked, onAnswer: (answer: ResumeResponse) => void): void {
     if (this.#waiting !== undefined) this.#o.onOvertaken(this.#waiting.asked);
-    this.#waiting = { asked, then, mustEnd: false };
+    this.#waiting = { asked, onAnswer, mustEnd: false };
     void this.#run();
   }
 
   /** A question of the gateway's own, before what waits. */
-  addOwn(asked: ResumeAsked, then: (answer: ResumeResponse) => void): void {
-    this.#own.push({ asked, then, mustEnd: true });
+  addOwn(asked: ResumeAsked, onAnswer: (answer: ResumeResponse) => void): void {
+    this.#own.push({ asked, onAnswer, mustEnd: true });
     void this.#run();
   }
 
@@ -63,7 +63,7 @@ export class ResumeLine {
     this.#running = true;
     for (let job = this.#next(); job !== undefined && !this.#o.isClosed(); job = this.#next()) {
       const answer = await this.#ask(job);
-      if (answer !== undefined) job.then(answer);
+      if (answer !== undefined) job.onAnswer(answer);
     }
     this.#running = false;
   }

@@ -98,7 +98,8 @@ export async function createGateway(
     lateResends: new LateResends({
       dedupeWindowMs,
       scan: (request) => scanLog(link, reader, { ...request, partitions }),
-      epochOf: (eid) => epochs.of(eid),
+      // While NATS is away the question would be lost, and waited for.
+      epochOf: async (eid) => (link.up ? epochs.of(eid) : Promise.reject(new Error("NATS is away"))),
     }),
     receiptsGiven: new ReceiptsGiven({
       dedupeWindowMs,

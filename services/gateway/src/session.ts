@@ -26,7 +26,7 @@ import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
 import { type CatchUpReason, Delivery } from "./delivery.js";
 import { Outgoing } from "./handlers/outgoing.js";
 import type { Gateway } from "./gateway.js";
-import type { Memory } from "./late-resend.js";
+import { Repeats } from "./late-resend.js";
 import type { ClientSocket, ResumeMode } from "./ports.js";
 import { ReceiptLine } from "./receipt-line.js";
 import { Registration } from "./registration.js";
@@ -67,7 +67,7 @@ export class Session {
   typingUnderWay = 0;
   queriesUnderWay = 0;
   /** What late repeats were looked for in. */
-  readonly repeats = new Map<string, Memory>();
+  readonly repeats = new Repeats();
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
   readonly #registration: Registration;

@@ -2,7 +2,10 @@ import type { KV } from "@nats-io/kv";
 import { ErrorCode, type FlowRequest } from "@bimip/protocol";
 import { sessionKeysOf } from "@bimip/nats";
 
-/** 0 = allowed, else the ErrorCode that the sender gets, with its text. */
+/**
+ * 0 = allowed, else the ErrorCode that the sender gets, with its text. That begins with a field of the stanza; what kind
+ * of stanza it is the gateway knows, and puts before it.
+ */
 export interface FlowAnswer {
   readonly code: number;
   readonly details: string;
@@ -20,7 +23,7 @@ export interface FlowRules {
 export async function decideFlow(rules: FlowRules, request: FlowRequest): Promise<FlowAnswer> {
   if (rules.unknownRecipient === "accept" || request.fromEid === request.toEid) return ALLOWED;
   if (await everSeen(rules.sessions, request.toEid)) return ALLOWED;
-  return { code: ErrorCode.UNKNOWN, details: "message.to.eid: no device of this recipient was ever seen" };
+  return { code: ErrorCode.UNKNOWN, details: "to.eid: no device of this recipient was ever seen" };
 }
 
 async function everSeen(sessions: KV, eid: string): Promise<boolean> {

@@ -11,7 +11,9 @@ import { type AppendResult, entryId } from "@bimip/nats";
 import type { Flow } from "../flow-policy.js";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
-import { forStanza, tooMany, tryAgainUnlessKnown } from "./refusals.js";
+import { within } from "../within.js";
+import type { OutgoingMessage } from "./outgoing.js";
+import { flowRefusal, tooMany, tryAgainUnlessKnown } from "./refusals.js";
 
 /**
  * What the entry ids of a kind begin with. A message and a push notification of one id are two entries; a copy's id is
@@ -21,32 +23,14 @@ const KINDS = {
   message: { entry: "message", copy: "copy" },
   pushNotification: { entry: "push", copy: "push-copy" },
 } as const;
-type Kind = keyof typeof KINDS;
+type Kind = OutgoingMessage["kind"];
 
 /** Tokens for machines: nothing of what they send is kept in their own log. */
 const NO_COPY_SCOPE = "no-copy";
 /** Who may send PushNotifications. */
 const PUSH_SCOPE = "push";
 
-/**
- * From the first failure on, the session's messages to that recipient are refused until the earliest that failed comes
- * again: what is already on its way must not overtake it. A client that never repeats it is let through after so long.
- */
-const REFUSED_MS = 15_000;
 const NOT_STORED_DETAILS = "not stored, try again with the same id";
-
-/** A message on its way from the device to the logs. */
-export interface Undecided {
-  readonly kind: Kind;
-  readonly frame: Frame;
-  readonly id: string;
-  readonly to: string;
-  /** The client's; epoch milliseconds. */
-  readonly timestamp: bigint;
-  readonly startedMs: number;
-  /** Place in the order of this session's messages. */
-  readonly order: number;
-}
 
 /** Where a message stands already; 0 = it does not. */
 interface Stored {
@@ -80,75 +64,101 @@ function take(
   { id, to: recipient, timestamp }: Message | PushNotification,
   frame: Frame,
 ): void {
-  const to = recipient?.eid ?? "";
-  const { maxUnconfirmed } = gateway.limits;
-  if (session.unconfirmed >= maxUnconfirmed) {
-    return session.fail(tooMany(maxUnconfirmed, "messages wait for their SENT", id));
+  const { outgoing } = session;
+  const message: OutgoingMessage = {
+    kind,
+    id,
+    to: recipient?.eid ?? "",
+    timestamp,
+    payload: toStored(frame, { from: session.identity, timestampMs: Date.now() }),
+    startedMs: performance.now(),
+    order: outgoing.nextOrder(),
+  };
+  if (!outgoing.admits(message)) return session.fail(tryAgain(id));
+  const problem = overLimits(gateway, session, message);
+  if (problem !== undefined) {
+    outgoing.refuseBehind(message);
+    return session.fail(problem);
   }
-  if (isRefused(session, to, id)) return session.fail(tryAgain(id));
-  session.unconfirmed++;
-  const outgoing: Undecided = { kind, frame, id, to, timestamp, startedMs: performance.now(), order: session.taken++ };
-  const waiting = session.undecided.get(to);
-  if (waiting !== undefined) return void waiting.push(outgoing);
+  outgoing.add(message);
+  gateway.pending.bytes += message.payload.length;
+  const { to } = message;
+  const waiting = outgoing.lines.get(to);
+  if (waiting !== undefined) return void waiting.push(message);
   const known = gateway.policy.known(session.eid, to);
   if (known !== undefined && !gateway.lateResends.isLate(timestamp)) {
-    return append(gateway, session, known, outgoing, NOT_STORED);
+    return append(gateway, session, known, message, NOT_STORED);
   }
-  const line = [outgoing];
-  session.undecided.set(to, line);
+  const line = [message];
+  outgoing.lines.set(to, line);
   void work(gateway, session, to, line);
+}
+
+/** While NATS is away everything waits in memory: not more than this. */
+function overLimits(
+  { limits, pending }: Gateway,
+  { outgoing: { count, bytes } }: Session,
+  { id, payload }: OutgoingMessage,
+): BimipError | undefined {
+  const { maxUnconfirmed, maxPendingBytesPerSession, maxPendingBytes } = limits;
+  if (count >= maxUnconfirmed) return tooMany(maxUnconfirmed, "messages wait for their SENT", id);
+  if (bytes + payload.length > maxPendingBytesPerSession) {
+    return tooMany(maxPendingBytesPerSession, "bytes of messages wait for their SENT", id);
+  }
+  if (pending.bytes + payload.length <= maxPendingBytes) return undefined;
+  return new BimipError(ErrorCode.TRY_AGAIN, "too much waits to be stored here, try again with the same id", { id });
 }
 
 /**
  * Messages to one recipient wait in line, in order, while the router is asked, or a log for a late repeat. When that
- * fails they fail together.
+ * fails, or is not done by the deadline of the first, they fail together.
  */
-async function work(gateway: Gateway, session: Session, to: string, line: Undecided[]): Promise<void> {
+async function work(gateway: Gateway, session: Session, to: string, line: OutgoingMessage[]): Promise<void> {
+  const { outgoing } = session;
   try {
-    for (let outgoing = line[0]; outgoing !== undefined; outgoing = line[0]) {
-      const flow = gateway.policy.known(session.eid, to) ?? (await gateway.policy.decide(session.eid, to));
-      const late = flow.refusal === undefined && gateway.lateResends.isLate(outgoing.timestamp);
-      const stored = late ? await lookUp(gateway, session, outgoing) : NOT_STORED;
+    for (let message = line[0]; message !== undefined; message = line[0]) {
+      const deadlineMs = message.startedMs + gateway.limits.sendDeadlineMs;
+      const ready = makeReady(gateway, session, message);
+      const { flow, stored } = await within(deadlineMs, ready, () => new Error("not looked up by the deadline"));
       line.shift();
-      append(gateway, session, flow, outgoing, stored);
+      // An earlier one may have failed meanwhile.
+      if (outgoing.admits(message)) append(gateway, session, flow, message, stored);
+      else refuse(gateway, session, message, tryAgain(message.id));
     }
   } catch (error) {
     gateway.logger.warn({ err: error }, "messages refused for now");
-    for (const outgoing of line.slice(0, 1)) refuseBehind(session, outgoing);
-    for (const { id } of line) {
-      session.unconfirmed--;
-      session.fail(tryAgainUnlessKnown(error, id, NOT_STORED_DETAILS));
+    for (const message of line.slice(0, 1)) outgoing.refuseBehind(message);
+    for (const message of line) {
+      refuse(gateway, session, message, tryAgainUnlessKnown(error, message.id, NOT_STORED_DETAILS));
     }
   } finally {
-    session.undecided.delete(to);
+    outgoing.lines.delete(to);
   }
 }
 
+/** What must be known before a message may be appended. */
+async function makeReady(
+  gateway: Gateway,
+  session: Session,
+  message: OutgoingMessage,
+): Promise<{ readonly flow: Flow; readonly stored: Stored }> {
+  const { to, timestamp } = message;
+  const flow = gateway.policy.known(session.eid, to) ?? (await gateway.policy.decide(session.eid, to));
+  const late = flow.refusal === undefined && gateway.lateResends.isLate(timestamp);
+  return { flow, stored: late ? await lookUp(gateway, session, message) : NOT_STORED };
+}
+
 /** Where a message stands that may be a repeat of what JetStream has forgotten. */
-async function lookUp(gateway: Gateway, session: Session, outgoing: Undecided): Promise<Stored> {
-  const timestampMs = Number(outgoing.timestamp);
+async function lookUp(gateway: Gateway, session: Session, message: OutgoingMessage): Promise<Stored> {
+  const timestampMs = Number(message.timestamp);
   const find = (eid: string, id: string): Promise<number | undefined> =>
     gateway.lateResends.find(session, eid, id, timestampMs);
   const [index, copyIndex] = await Promise.all([
-    find(outgoing.to, entryIdOf(session, outgoing)),
-    leavesCopy(session, outgoing) ? find(session.eid, copyIdOf(session, outgoing)) : undefined,
+    find(message.to, entryIdOf(session, message)),
+    leavesCopy(session, message) ? find(session.eid, copyIdOf(session, message)) : undefined,
   ]);
   if (index !== undefined) gateway.metrics.lateRepeats.inc();
   return { index: index ?? 0, copyIndex: copyIndex ?? 0 };
-}
-
-function isRefused(session: Session, to: string, id: string): boolean {
-  const refusal = session.refusals.get(to);
-  if (refusal === undefined) return false;
-  if (refusal.id !== id && performance.now() < refusal.untilMs) return true;
-  session.refusals.delete(to);
-  return false;
-}
-
-function refuseBehind(session: Session, { id, to, order }: Undecided): void {
-  const before = session.refusals.get(to);
-  const earliest = before !== undefined && before.order < order ? before : { id, order };
-  session.refusals.set(to, { id: earliest.id, order: earliest.order, untilMs: performance.now() + REFUSED_MS });
 }
 
 function tryAgain(id: string): BimipError {
@@ -156,64 +166,77 @@ function tryAgain(id: string): BimipError {
 }
 
 /** Appends what is not `stored` yet, then answers. */
-function append(gateway: Gateway, session: Session, flow: Flow, outgoing: Undecided, stored: Stored): void {
-  const { frame, id, to } = outgoing;
-  if (flow.refusal !== undefined) {
-    session.unconfirmed--;
-    return session.fail(forStanza(flow.refusal, id));
-  }
+function append(gateway: Gateway, session: Session, flow: Flow, message: OutgoingMessage, stored: Stored): void {
+  const { kind, id, to, payload } = message;
+  session.outgoing.passed(message);
+  if (flow.refusal !== undefined) return refuse(gateway, session, message, flowRefusal(flow.refusal, kind, id));
   let { index, copyIndex } = stored;
   const needsEntry = index === 0;
-  const needsCopy = copyIndex === 0 && leavesCopy(session, outgoing);
+  const needsCopy = copyIndex === 0 && leavesCopy(session, message);
   let missing = Number(needsEntry) + Number(needsCopy);
-  if (missing === 0) return answerSent(gateway, session, outgoing, index, copyIndex);
+  if (missing === 0) return answerSent(gateway, session, message, index, copyIndex);
   let failure: (AppendResult & { ok: false }) | undefined;
   const settle = (result: AppendResult, isCopy: boolean): void => {
     if (!result.ok) {
       failure = result;
       // Not only once the other append has ended as well: what comes until then would overtake the repeat.
-      if (result.retryable) refuseBehind(session, outgoing);
+      if (result.retryable) session.outgoing.refuseBehind(message);
     } else if (isCopy) copyIndex = result.sequence;
     else index = result.sequence;
     if (--missing > 0) return;
-    if (failure === undefined) return answerSent(gateway, session, outgoing, index, copyIndex);
-    session.unconfirmed--;
+    if (failure === undefined) return answerSent(gateway, session, message, index, copyIndex);
     gateway.logger.warn({ reason: failure.reason, stanza: id }, "message not confirmed");
-    if (!failure.retryable) return session.fail(new BimipError(ErrorCode.INTERNAL, "cannot be stored", { id }));
-    session.fail(tryAgain(id));
+    const hopeless = new BimipError(ErrorCode.INTERNAL, "cannot be stored", { id });
+    refuse(gateway, session, message, failure.retryable ? tryAgain(id) : hopeless);
   };
-  const payload = toStored(frame, { from: session.identity, timestampMs: Date.now() });
   if (needsEntry) {
     gateway.publisher.append(
-      { subject: flow.logSubject, payload, entryId: entryIdOf(session, outgoing), lane: `${session.id}>${to}` },
+      { subject: flow.logSubject, payload, entryId: entryIdOf(session, message), lane: `${session.id}>${to}` },
       (result) => settle(result, false),
     );
   }
   if (needsCopy) {
     gateway.publisher.append(
-      { subject: session.logSubject, payload, entryId: copyIdOf(session, outgoing), lane: session.id },
+      { subject: session.logSubject, payload, entryId: copyIdOf(session, message), lane: session.id },
       (result) => settle(result, true),
     );
   }
 }
 
-function answerSent(gateway: Gateway, session: Session, outgoing: Undecided, index: number, copyIndex: number): void {
-  const { id, to, startedMs } = outgoing;
-  session.unconfirmed--;
+function answerSent(
+  gateway: Gateway,
+  session: Session,
+  message: OutgoingMessage,
+  index: number,
+  copyIndex: number,
+): void {
+  const { id, to, startedMs } = message;
+  forget(gateway, session, message);
   gateway.metrics.sentSeconds.observe((performance.now() - startedMs) / 1_000);
   const logId = to === session.eid ? index : copyIndex;
   session.send(encodeSent({ id, toEid: to, monotonicId: index, logId, timestampMs: Date.now() }));
+  session.delivery.ownTold(logId);
 }
 
-function leavesCopy(session: Session, { to }: Undecided): boolean {
+function refuse(gateway: Gateway, session: Session, message: OutgoingMessage, error: BimipError): void {
+  forget(gateway, session, message);
+  session.fail(error);
+}
+
+function forget(gateway: Gateway, session: Session, message: OutgoingMessage): void {
+  session.outgoing.remove(message);
+  gateway.pending.bytes -= message.payload.length;
+}
+
+function leavesCopy(session: Session, { to }: OutgoingMessage): boolean {
   return to !== session.eid && !session.claims.scopes.has(NO_COPY_SCOPE);
 }
 
-function entryIdOf({ eid }: Session, { kind, to, id }: Undecided): string {
+function entryIdOf({ eid }: Session, { kind, to, id }: OutgoingMessage): string {
   return entryId(to, KINDS[kind].entry, eid, id);
 }
 
 /** An id is unique per sender and recipient, so the copies of one id to two recipients are two entries. */
-function copyIdOf({ eid }: Session, { kind, to, id }: Undecided): string {
+function copyIdOf({ eid }: Session, { kind, to, id }: OutgoingMessage): string {
   return entryId(eid, KINDS[kind].copy, eid, `${to.length}:${to}${id}`);
 }

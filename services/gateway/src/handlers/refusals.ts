@@ -1,8 +1,13 @@
-import { BimipError, ErrorCode } from "@bimip/protocol";
+import { BimipError, ErrorCode, type StanzaKind, stanzaName } from "@bimip/protocol";
 
 /** The same error, naming the stanza. */
 export function forStanza({ code, details }: BimipError, id: string): BimipError {
   return new BimipError(code, details, { id });
+}
+
+/** A flow's refusal, whose details begin with a field, for a stanza of this kind. */
+export function flowRefusal({ code, details }: BimipError, kind: StanzaKind, id: string): BimipError {
+  return new BimipError(code, `${stanzaName(kind)}.${details}`, { id });
 }
 
 /** Whatever was thrown, for the client: what is not a BimipError came from NATS or storage, and passes. */
