@@ -80,6 +80,9 @@ function vapidClaims({ headers }: ReceivedCall): unknown {
 }
 
 async function subscribe(eid: string, device: string, subscription: string): Promise<void> {
+  // It was there, at least once.
+  const resume = { eid, device, after: 0n, timestamp: BigInt(Date.now()) };
+  await call(push.link.nc, PROCEDURES.resume, resume, 2_000);
   await call(push.link.nc, PROCEDURES.subscription, { eid, device, subscription }, 2_000);
 }
 
@@ -133,6 +136,35 @@ test("410 and 404 remove the subscription; others of the user go on", async () =
   await push.quiet();
   expect(await subscriptionsOf("b-gone@x")).toEqual(["alive"]);
   expect(service.calls.map(({ path }) => path).sort()).toEqual(["/404", "/410", "/alive", "/alive"]);
+});
+
+test("a browser that subscribed anew while its old endpoint was called is not forgotten; one endpoint is called once", async () => {
+  await push.router(env());
+  service.answer = ({ path }) => (path === "/old" ? { status: 410, afterMs: 700 } : { status: 201 });
+  await subscribe("b-anew@x", "browser", new Browser(`${service.url}/old`).subscription);
+  const alice = await push.system.device("a-anew@x", "phone");
+  await alice.messageSent({ id: "m1", to: { eid: "b-anew@x" } });
+  await eventually("the old endpoint is called", () => service.calls.length >= 1);
+  const { subscription } = new Browser(`${service.url}/new`);
+  for (const device of ["browser", "same browser"]) await subscribe("b-anew@x", device, subscription);
+  await subscribe("b-anew@x", "browser", subscription);
+  await push.quiet();
+  expect(await subscriptionsOf("b-anew@x")).toEqual(["browser"]);
+  await alice.messageSent({ id: "m2", to: { eid: "b-anew@x" } });
+  await eventually("the new endpoint is called", () => service.calls.length >= 2);
+  await push.quiet();
+  expect(service.calls.map(({ path }) => path)).toEqual(["/old", "/new"]);
+});
+
+test("beside a webhook: a browser that asks to be left alone for long does not hold up the user's next messages", async () => {
+  await push.router({ ...env(), BIMIP_PUSH_WEBHOOK_URL: webhook.url });
+  service.answer = () => ({ status: 429, headers: { "retry-after": "3600" } });
+  await subscribe("b-429@x", "browser", new Browser(`${service.url}/1`).subscription);
+  const alice = await push.system.device("a-429@x", "phone");
+  for (const id of ["m1", "m2"]) await alice.messageSent({ id, to: { eid: "b-429@x" } });
+  await webhook.count("b-429@x", 2);
+  await push.quiet();
+  expect(service.calls.length).toBe(2);
 });
 
 test("beside a webhook: a browser's failure is repeated without calling the webhook again", async () => {

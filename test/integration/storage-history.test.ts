@@ -185,9 +185,27 @@ test("unread: messages and notifications of others behind the highest READ, by s
   expect(await unread(eid)).toEqual({ total: 0, rows: [] });
 });
 
-test("unread stops at 999", async () => {
-  await fill(1_200, (n) => kit.message("judy", `sender ${n % 2}`, "judy", `m${n}`));
+test("unread stops at 999, of a sender and of all; who wrote much hides nobody", async () => {
+  const first = await kit.message("judy", "early", "judy", "m");
+  await fill(1_200, (n) => kit.message("judy", "spammer", "judy", `m${n}`));
+  const last = await kit.message("judy", "boss", "judy", "urgent");
   const { total, rows } = await unread("judy");
   expect(total).toBe(999);
-  expect(new Set(rows.map(([, count]) => count))).toEqual(new Set([499, 500]));
+  expect(rows).toEqual([
+    ["boss", 1, last],
+    ["spammer", 999, last - 1],
+    ["early", 1, first],
+  ]);
+  expect(await unread("judy", "early")).toEqual({ total: 1, rows: [["early", 1, first]] });
+});
+
+test("in a log of large entries unread and history end after 8 MiB, with what they found", async () => {
+  const eid = "large";
+  await kit.message(eid, "early", eid, "m");
+  await fill(40, (n) => kit.message(eid, eid, "bob", `m${n}`, 500_000));
+  await kit.message(eid, "late", eid, "m");
+  expect(await unread(eid)).toMatchObject({ total: 1, rows: [["late", 1, expect.any(Number)]] });
+  const searched = await page(eid, { with: "early" });
+  expect(searched).toMatchObject({ items: [], done: false });
+  expect((await pages(eid, "before", { with: "early" })).flat()).toEqual(["m"]);
 });

@@ -1,12 +1,12 @@
 // Shows: where a device goes on, over two replicas of storage at once and a real nats-server: first and further devices,
-// explicit positions, trimmed, expired and recreated logs, progress and receipts. Cannot show: elections in a cluster.
+// explicit positions, recreated logs, progress and receipts. Cannot show: elections in a cluster.
 import { rm } from "node:fs/promises";
-import { ensureTopology, partitionOf, PROCEDURES, logStream } from "@bimip/nats";
+import { call, ensureTopology, partitionOf, PROCEDURES, logStream } from "@bimip/nats";
 import { SignalStatus } from "@bimip/protocol";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../kit/eventually.js";
-import { PARTITIONS, startStorage, type StorageKit } from "../kit/storage.js";
+import { type Got, PARTITIONS, progressOf, resumeOf, startStorage, type StorageKit } from "../kit/storage.js";
 
 let kit: StorageKit;
 
@@ -15,44 +15,10 @@ beforeAll(async () => {
 });
 afterAll(() => kit.stop());
 
-async function resume(eid: string, device: string, after = 0, on = kit, atMs = Date.now(), epoch = 0) {
-  const request = { eid, device, after: BigInt(after), epoch: BigInt(epoch), timestamp: BigInt(atMs) };
-  const answer = await on.ask(PROCEDURES.resume, request);
-  return {
-    after: Number(answer.after),
-    firstId: Number(answer.firstId),
-    head: Number(answer.head),
-    epoch: Number(answer.epoch),
-    details: answer.details,
-    beyondHead: answer.beyondHead,
-  };
-}
+const resume = (eid: string, device: string, after = 0, on = kit, atMs = Date.now(), epoch = 0) =>
+  resumeOf(on, { eid, device, after, atMs, epoch });
 
-interface Got {
-  cursor?: number;
-  handed?: number;
-  read?: number;
-  epoch: number;
-  seenMs?: number;
-}
-
-async function progress(eid: string, device: string, got: Got, on = kit) {
-  const { cursor = 0, handed = 0, read = 0, epoch, seenMs = Date.now() } = got;
-  const lastSeen = BigInt(seenMs);
-  await on.ask(PROCEDURES.progress, {
-    devices: [
-      {
-        eid,
-        device,
-        cursor: BigInt(cursor),
-        handed: BigInt(handed),
-        read: BigInt(read),
-        lastSeen,
-        epoch: BigInt(epoch),
-      },
-    ],
-  });
-}
+const progress = (eid: string, device: string, got: Got, on = kit) => progressOf(on, eid, device, got);
 
 async function three(eid: string, on = kit): Promise<[number, number, number]> {
   return [
@@ -212,37 +178,26 @@ test("the 1,001st device makes the longest unseen be forgotten", async () => {
   expect(after).toBe(head); // unknown again: a further device
 });
 
-test("what became too old while a device was away is told, until it acknowledged something", async () => {
-  const short = await startStorage({ env: { BIMIP_LOG_MAX_AGE_S: "1" } });
-  try {
-    const [, second, last] = await three("ivan", short);
-    const { epoch } = await resume("ivan", "phone", 0, short);
-    await resume("ivan", "new", 0, short);
-    await progress("ivan", "phone", { cursor: second, handed: last, epoch }, short);
-    await eventually("the entries are dropped", async () => (await short.reader.head("ivan")) === 0);
-    for (let time = 0; time < 2; time++) {
-      const late = await resume("ivan", "phone", 0, short);
-      expect(late).toMatchObject({ after: second, firstId: 0, head: last });
-      expect(late.details).toBe(
-        `entries after ${second} up to ${last} are gone: entries older than 1 s are dropped, none is left`,
-      );
-    }
-    expect(await short.metric("bimip_storage_gaps_told_total")).toBe(2);
-    const seenMs = Date.now();
-    await progress("ivan", "phone", { cursor: last, handed: last, epoch, seenMs }, short);
-    expect(await resume("ivan", "phone", 0, short, seenMs)).toMatchObject({ after: last, details: "" });
-    expect(await resume("ivan", "phone", last, short, seenMs)).toMatchObject({ beyondHead: false });
-    for (let time = 0; time < 2; time++) {
-      expect((await resume("ivan", "phone", 0, short, seenMs + 60_000)).details).toBe(
-        `entries after ${last} may be gone: entries older than 1 s are dropped, this device was last seen 60 s ago, none is left`,
-      );
-    }
-    // Here once more in between: not told.
-    await resume("ivan", "phone", 0, short, seenMs + 700);
-    expect(await resume("ivan", "phone", 0, short, seenMs + 1_400)).toMatchObject({ details: "" });
-  } finally {
-    await short.stop();
+test("neither a subscription nor progress without a cursor registers a device: it is a further one, and begins at the head", async () => {
+  const [first, , last] = await three("lena");
+  const { epoch } = await resume("lena", "phone");
+  const subscription = { eid: "lena", device: "browser", subscription: "{}" };
+  await expect(call(kit.link.nc, PROCEDURES.subscription, subscription, 300)).rejects.toThrow("timeout");
+  await progress("lena", "browser", { handed: first, epoch });
+  expect(await resume("lena", "browser")).toMatchObject({ after: last });
+  await kit.ask(PROCEDURES.subscription, subscription);
+  await progress("lena", "tablet", { cursor: first, epoch });
+  expect(await resume("lena", "tablet")).toMatchObject({ after: first });
+});
+
+test("a browser's endpoint stays with the device that named it last", async () => {
+  for (const device of ["one", "two", "three"]) {
+    await resume("mia", device);
+    const endpoint = device === "three" ? "other" : "same";
+    await kit.ask(PROCEDURES.subscription, { eid: "mia", device, subscription: JSON.stringify({ endpoint }) });
   }
+  const { subscriptions } = await kit.ask(PROCEDURES.pushState, { eid: "mia" });
+  expect(subscriptions.map(({ device }) => device)).toEqual(["two", "three"]);
 });
 
 test("a recreated log: every device gets all of the new one and is told, until it acknowledged something of it", async () => {

@@ -61,6 +61,13 @@ test("who is near a limit shows before anything is lost", async () => {
   await eventually("counted again", async () => String(await shown()) === "0,0");
 });
 
+test("who goes over a limit at once shows before anything of theirs is trimmed", async () => {
+  await Promise.all(Array.from({ length: 40 }, (_, n) => kit.message("burst", "bob", "burst", `m${n}`)));
+  await eventually("counted", async () => (await kit.metric("bimip_storage_quota_used_ratio_max")) >= 2);
+  expect(await left("burst")).toHaveLength(40);
+  await eventually("trimmed", async () => (await left("burst")).length === MAX_MESSAGES);
+});
+
 test("the oldest entries over the number of messages go, recorded, told, and never more than that", async () => {
   const told = trimmedTold("alice");
   await resume("alice", "phone");
@@ -85,6 +92,7 @@ test("the oldest entries over the bytes go", async () => {
 
 test("a trim that ended between record and log is finished by the next sweep", async () => {
   const indexes = await append("dave", 19);
+  const told = trimmedTold("dave");
   const users = await CasBucket.open(kit.link.nc, BUCKETS.users);
   await resume("dave", "phone");
   const value = await users.read(userKey("dave"));
@@ -93,6 +101,7 @@ test("a trim that ended between record and log is finished by the next sweep", a
   expect(await users.write(userKey("dave"), Buffer.from(JSON.stringify(record)), value.revision)).toBe(true);
   await eventually("the entries are removed", async () => (await left("dave")).length === 14);
   expect(await left("dave")).toEqual(indexes.slice(5));
+  await eventually("told", () => told.includes(indexes[4] as number));
 });
 
 test("erasing forgets log, receipts and subscriptions, keeps devices, and tells them", async () => {

@@ -6,6 +6,7 @@ import {
   type Link,
   type LogReader,
   type Procedure,
+  PROCEDURES,
   SUBJECTS,
   partitionOf,
 } from "@bimip/nats";
@@ -93,6 +94,40 @@ export async function startStorage(
       await nats.remove();
     },
   };
+}
+
+/** Asks where a device goes on, as a gateway does at RESUME. */
+export async function resumeOf(
+  kit: StorageKit,
+  of: { eid: string; device: string; after?: number; atMs?: number; epoch?: number },
+) {
+  const { eid, device, after = 0, atMs = Date.now(), epoch = 0 } = of;
+  const request = { eid, device, after: BigInt(after), epoch: BigInt(epoch), timestamp: BigInt(atMs) };
+  const answer = await kit.ask(PROCEDURES.resume, request);
+  return {
+    after: Number(answer.after),
+    firstId: Number(answer.firstId),
+    head: Number(answer.head),
+    epoch: Number(answer.epoch),
+    details: answer.details,
+    beyondHead: answer.beyondHead,
+  };
+}
+
+/** How far a device got, as gateways say it; `seenMs` 0 = not said. */
+export interface Got {
+  readonly cursor?: number;
+  readonly handed?: number;
+  readonly read?: number;
+  readonly epoch: number;
+  readonly seenMs?: number;
+}
+
+export async function progressOf(kit: StorageKit, eid: string, device: string, got: Got): Promise<void> {
+  const { cursor = 0, handed = 0, read = 0, epoch, seenMs = Date.now() } = got;
+  const indexes = { cursor: BigInt(cursor), handed: BigInt(handed), read: BigInt(read) };
+  const devices = [{ eid, device, ...indexes, lastSeen: BigInt(seenMs), epoch: BigInt(epoch) }];
+  await kit.ask(PROCEDURES.progress, { devices });
 }
 
 const stamp = (from: string) => ({

@@ -120,7 +120,8 @@ export class RaceConnection {
   }
 
   #onLost(reason: string): void {
-    if (!this.replaced) this.complaints.push(`the server closed the connection (${reason}); came: ${this.#kinds.join(" ")}`);
+    if (!this.replaced)
+      this.complaints.push(`the server closed the connection (${reason}); came: ${this.#kinds.join(" ")}`);
     this.#waiting?.settle("the connection is gone");
   }
 

@@ -9,7 +9,15 @@ export { encodeIdentity, encodeIdentityPrefix, type IdentityParts } from "./iden
 export { LIMITS } from "./limits.js";
 export { nameProblem, nameToToken, tokenToName } from "./names.js";
 export { stampSignal } from "./stamp-signal.js";
-export { STANZA_KINDS, STANZA_ROUTE, type Stanza, stanzaId, type StanzaKind, stanzaName, type StanzaValue } from "./stanza.js";
+export {
+  STANZA_KINDS,
+  STANZA_ROUTE,
+  type Stanza,
+  stanzaId,
+  type StanzaKind,
+  stanzaName,
+  type StanzaValue,
+} from "./stanza.js";
 export { stanzaToJson } from "./stanza-to-json.js";
 export {
   type EntrySummary,

@@ -234,7 +234,7 @@ const serverMessages = {
   UnreadRequest: { eid: "alice@example.com", with: "bob@example.com" },
   UnreadResponse: { rows: [{ eid: "bob@example.com", count: 999, lastId: "9007199254740993" }], total: 999 },
   UnreadFrom: { eid: "bob@example.com", count: 3, lastId: "41" },
-  SubscriptionRequest: { eid: "alice@example.com", device: "phone", subscription: "{}" },
+  SubscriptionRequest: { eid: "alice@example.com", device: "phone", subscription: "{}", expected: "{}" },
   SubscriptionResponse: {},
   PushStateRequest: { eid: "alice@example.com" },
   PushStateResponse: {
@@ -242,7 +242,9 @@ const serverMessages = {
     pushed: "41",
     epoch: "1732365000123",
     subscriptions: [{ device: "phone", subscription: "{}" }],
+    devices: [{ device: "phone", cursor: "9007199254740993" }],
   },
+  PushDevice: { device: "phone", cursor: "40" },
   PushSubscription: { device: "phone", subscription: "{}" },
   EraseRequest: { eid: "alice@example.com" },
   EraseResponse: { erased: "12", trimmedTo: "9007199254740993" },

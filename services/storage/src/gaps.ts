@@ -17,8 +17,8 @@ export interface GapFacts {
   readonly firstId: number;
   /** Highest index that was handed to the device. */
   readonly handed: number;
-  /** When the device was last seen; undefined = unknown. */
-  readonly lastSeenMs: number | undefined;
+  /** When the device last had everything that was in the log; 0 = unknown. */
+  readonly lastSeenMs: number;
   readonly nowMs: number;
   /** Age at which entries are dropped; 0 = never. */
   readonly maxAgeMs: number;
@@ -29,8 +29,8 @@ export interface GapFacts {
 /**
  * Whether something past the device's position is gone. Trimming is recorded, so it is known for certain. What became
  * too old leaves no trace: it may be gone when the entry at the position is (entries go oldest first) and the device
- * has not been here for longer than entries are kept, or had entries handed over that it never acknowledged. Rather
- * told once too often than never.
+ * has not been here, at the head, for longer than entries are kept, or had entries handed over that it never acknowledged.
+ * Rather told once too often than never.
  */
 export async function findGap(facts: GapFacts): Promise<Gap | undefined> {
   const { position, trimmedTo, firstId, handed, lastSeenMs, nowMs, maxAgeMs } = facts;
@@ -43,9 +43,10 @@ export async function findGap(facts: GapFacts): Promise<Gap | undefined> {
   if (handed > position && (firstId === 0 || firstId > handed)) {
     return { reason: "expired", text: `entries after ${position} up to ${handed} are gone: ${age}, ${left}` };
   }
-  const awayMs = lastSeenMs === undefined ? undefined : nowMs - lastSeenMs;
+  const awayMs = lastSeenMs === 0 ? undefined : nowMs - lastSeenMs;
   if (awayMs !== undefined && awayMs <= maxAgeMs && handed <= position) return undefined;
-  if (await facts.entryKept()) return undefined;
+  // Nothing stands at position 0, so what followed it may have gone unnoticed.
+  if (position > 0 && (await facts.entryKept())) return undefined;
   const seen = awayMs === undefined ? "" : `, this device was last seen ${seconds(Math.max(awayMs, 0))} ago`;
   return { reason: "expired", text: `entries after ${position} may be gone: ${age}${seen}, ${left}` };
 }

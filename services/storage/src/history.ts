@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type HistoryRequest, type HistoryResponseSchema, LIMITS, summaryOf, withIndexes } from "@bimip/protocol";
 import type { LogEntry, LogReader } from "@bimip/nats";
-import { pagesAfter, windowsBefore } from "./log-walk.js";
+import { pagesAfter, SCAN_BYTES, windowsBefore } from "./log-walk.js";
 import { PageReceipts } from "./page-receipts.js";
 
 type HistoryAnswer = MessageInitShape<typeof HistoryResponseSchema>;
@@ -9,7 +9,7 @@ type HistoryAnswer = MessageInitShape<typeof HistoryResponseSchema>;
 const DEFAULT_LIMIT = 50;
 /** Items of a page end after so many bytes, with one at least; with their receipts they stay below 512 KiB. */
 const ITEM_BYTES = 128 * 1024;
-/** Entries looked at for one page; then it ends, with fewer items or none, and says where to go on. */
+/** Entries looked at for one page, or {@link SCAN_BYTES}; then it ends, with fewer items or none, and says where to go on. */
 const SCAN_ENTRIES = 4_000;
 
 /** One page while it is gathered. */
@@ -21,6 +21,7 @@ interface Draft {
   readonly wanted: (bytes: Uint8Array) => boolean;
   bytes: number;
   scanned: number;
+  scannedBytes: number;
 }
 
 /**
@@ -39,6 +40,7 @@ export async function history(reader: LogReader, request: HistoryRequest): Promi
     wanted: everything ? () => true : (bytes) => isConversation(bytes, eid, request.with),
     bytes: 0,
     scanned: 0,
+    scannedBytes: 0,
   };
   if (everything || after > 0) return forwards(reader, eid, { draft, after, head, everything });
   return backwards(reader, eid, { draft, before: before > 0 ? Math.min(before, head + 1) : head + 1, first, head });
@@ -92,6 +94,7 @@ async function backwards(
 
 function take(draft: Draft, entry: LogEntry): void {
   draft.scanned++;
+  draft.scannedBytes += entry.bytes.length;
   draft.receipts.look(entry);
   if (!draft.wanted(entry.bytes)) return;
   draft.items.push(entry);
@@ -104,7 +107,7 @@ function fits(draft: Draft, entry: LogEntry): boolean {
 }
 
 function isFull(draft: Draft): boolean {
-  return draft.items.length >= draft.limit || draft.scanned >= SCAN_ENTRIES;
+  return draft.items.length >= draft.limit || draft.scanned >= SCAN_ENTRIES || draft.scannedBytes >= SCAN_BYTES;
 }
 
 /** Messages and push notifications, with that partner or, `""`, with anybody. */

@@ -1,6 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogEntry, LogReader } from "@bimip/nats";
 
+/**
+ * What answers one question ends after so many bytes of log, with what it found: a log of large entries takes no longer to
+ * go through than callers wait, and holds up no others. 8 MiB.
+ */
+export const SCAN_BYTES = 8 * 1024 * 1024;
 const PAGE_ENTRIES = 256;
 /** A replica that lags behind the leader is asked again after so long, so many times. */
 const STALE_REPLICA_MS = 10;
@@ -52,21 +57,22 @@ export async function* pagesAfter(
  * partition's indexes are shared by many logs: so windows grow while they hold little and shrink when they hold much.
  *
  * @param before at most the head + 1
- * @param first oldest retained index, not 0
+ * @param first oldest index of interest, not 0
+ * @param width indexes in the first window
  */
 export async function* windowsBefore(
   reader: LogReader,
   eid: string,
   before: number,
   first: number,
+  width = WINDOW_ENTRIES,
 ): AsyncGenerator<Window> {
   let end = before;
-  let width = WINDOW_ENTRIES;
   while (end > first) {
     const after = Math.max(end - 1 - width, first - 1);
     const entries = await readWindow(reader, eid, after, end - 1);
     if (entries === undefined) {
-      width = Math.ceil(width / 2);
+      width = width > WINDOW_ENTRIES ? WINDOW_ENTRIES : Math.ceil(width / 2);
       continue;
     }
     yield { entries, after };

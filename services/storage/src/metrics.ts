@@ -6,6 +6,7 @@ export interface StorageMetrics {
   readonly progressDropped: Counter;
   readonly devicesForgotten: Counter;
   readonly failures: Counter<"procedure">;
+  readonly questionsDropped: Counter<"procedure">;
   readonly trimmedEntries: Counter;
   readonly quotaUsedRatioMax: Gauge;
   readonly quotaNearUsers: Gauge;
@@ -29,6 +30,11 @@ export function createStorageMetrics(metrics: Metrics): StorageMetrics {
     failures: metrics.counter({
       name: "bimip_storage_failures_total",
       help: "Questions left unanswered because NATS or a log failed; they are asked again.",
+      labelNames: ["procedure"],
+    }),
+    questionsDropped: metrics.counter({
+      name: "bimip_storage_questions_dropped_total",
+      help: "Questions that waited so long for their turn that the caller has given up; they are asked again.",
       labelNames: ["procedure"],
     }),
     trimmedEntries: metrics.counter({

@@ -1,7 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { MessageSchemeSchema, peekId, type Signal, SignalStatus, summaryOf } from "@bimip/protocol";
 import type { LogEntry, LogReader } from "@bimip/nats";
-import { pagesAfter } from "./log-walk.js";
+import { pagesAfter, SCAN_BYTES } from "./log-walk.js";
 
 /** Receipts mostly follow their messages soon: behind a page so many entries are looked at for them. */
 const SCAN_ENTRIES = 2_000;
@@ -69,10 +69,14 @@ export class PageReceipts {
 
   async #lookBehind(reader: LogReader, { after, head }: { after: number; head: number }): Promise<void> {
     let scanned = 0;
+    let bytes = 0;
     for await (const page of pagesAfter(reader, this.#eid, after, head)) {
-      for (const entry of page) this.look(entry);
+      for (const entry of page) {
+        this.look(entry);
+        bytes += entry.bytes.length;
+      }
       scanned += page.length;
-      if (scanned >= SCAN_ENTRIES) return;
+      if (scanned >= SCAN_ENTRIES || bytes >= SCAN_BYTES) return;
     }
   }
 }

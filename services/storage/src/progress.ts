@@ -62,13 +62,8 @@ async function mergeUser({ store, receipts, epochs, metrics }: ProgressParts, ei
     await store.change(eid, (record) => {
       if (record.epoch !== epoch) return;
       for (const { device, cursor, handed, read, lastSeen } of devices) {
-        mergeDevice(record, {
-          device,
-          cursor: Number(cursor),
-          handed: Number(handed),
-          read: Number(read),
-          lastSeenMs: Number(lastSeen),
-        });
+        const reached = { device, cursor: Number(cursor), handed: Number(handed), read: Number(read) };
+        mergeDevice(record, { ...reached, lastSeenMs: Number(lastSeen) }, Date.now());
       }
       record.pushed = Math.max(record.pushed, pushed);
     });

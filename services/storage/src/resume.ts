@@ -17,8 +17,6 @@ export interface ResumeParts {
 
 type ResumeAnswer = MessageInitShape<typeof ResumeResponseSchema>;
 
-/** "Last seen" of a device that comes back is written again after so long, so that a storm of reconnects writes little. */
-const SEEN_EVERY_MS = 60_000;
 /** A log that is recreated while we look at it: look again. */
 const MAX_TRIES = 5;
 const EVERYTHING = -1;
@@ -50,7 +48,12 @@ export async function resume(parts: ResumeParts, request: ResumeRequest): Promis
       : await parts.store.change(eid, (latest) => ({ ...begin(latest, device, after, nowMs, logHead) }));
   const head = Math.max(logHead, highestKnown(record));
   const recreated = known !== undefined && known.epoch !== record.epoch;
-  const answer = { firstId: BigInt(firstId), head: BigInt(head), epoch: BigInt(record.epoch) };
+  const answer = {
+    firstId: BigInt(firstId),
+    head: BigInt(head),
+    epoch: BigInt(record.epoch),
+    handed: BigInt(state.handed),
+  };
   if (after > 0 && request.epoch > 0n && Number(request.epoch) !== record.epoch) {
     // Refused before anything is handed over: in another log that index would be somewhere in the middle.
     parts.metrics.gapsTold.inc({ reason: "recreated" });
@@ -67,18 +70,14 @@ export async function resume(parts: ResumeParts, request: ResumeRequest): Promis
     position,
     trimmedTo: record.trimmedTo,
     firstId,
-    handed: after === STORED_CURSOR ? state.handed : position,
-    // A device without a position of its own misses nothing that went before its time.
-    lastSeenMs: after === STORED_CURSOR ? state.lastSeenMs : after === EVERYTHING ? nowMs : known?.lastSeenMs,
+    handed: after === EVERYTHING ? position : Math.max(state.handed, position),
+    lastSeenMs: known === undefined ? seenOfNew(after, nowMs) : after === EVERYTHING ? nowMs : known.lastSeenMs,
     nowMs,
     maxAgeMs: parts.maxAgeMs,
     entryKept: async () => (await parts.reader.entry(eid, position)) !== undefined,
   });
   if (gap !== undefined) gaps.push(gap);
   for (const { reason } of gaps) parts.metrics.gapsTold.inc({ reason });
-  if (gaps.length === 0 && nowMs - state.lastSeenMs > seenEveryMs(parts.maxAgeMs)) {
-    await touch(parts.store, eid, device, nowMs);
-  }
   return { ...answer, after: BigInt(position), details: gaps.map(({ text }) => text).join("; ") };
 }
 
@@ -105,8 +104,14 @@ async function look({ store, reader, epochs }: ResumeParts, eid: string): Promis
  */
 function begin(record: UserRecord, device: string, after: number, nowMs: number, logHead: number): DeviceState {
   const cursor = record.devices.size === 0 ? 0 : Math.max(logHead, record.trimmedTo);
+  const isNew = !record.devices.has(device);
   const state = registerDevice(record, device, cursor, nowMs);
-  if (asksForEarlier(state, after)) state.cursor = Math.max(after, 0);
+  // At the head there is nothing that it has yet to get.
+  if (isNew && cursor >= logHead) state.lastSeenMs = nowMs;
+  if (asksForEarlier(state, after)) {
+    state.cursor = Math.max(after, 0);
+    state.lastSeenMs = 0;
+  }
   return state;
 }
 
@@ -119,22 +124,15 @@ function positionOf(after: number, state: DeviceState): number {
   return Math.max(after, 0);
 }
 
+/** A device without a position of its own misses nothing that went before its time; one that names an index may. */
+function seenOfNew(after: number, nowMs: number): number {
+  return after > 0 ? 0 : nowMs;
+}
+
 function recreation(epoch: number): Gap {
   const since = new Date(epoch).toISOString();
   return {
     reason: "recreated",
     text: `the log was recreated at ${since}: indexes from before mean nothing, what it holds since follows`,
   };
-}
-
-/** Well within the age of entries: whoever was here meanwhile is not taken for absent. */
-function seenEveryMs(maxAgeMs: number): number {
-  return maxAgeMs === 0 ? SEEN_EVERY_MS : Math.min(SEEN_EVERY_MS, maxAgeMs / 2);
-}
-
-async function touch(store: UserStore, eid: string, device: string, nowMs: number): Promise<void> {
-  await store.change(eid, (record) => {
-    const state = record.devices.get(device);
-    if (state !== undefined) state.lastSeenMs = Math.max(state.lastSeenMs, nowMs);
-  });
 }

@@ -4,7 +4,7 @@ import type { Logger } from "@bimip/runtime";
 import { LogSizes } from "./log-sizes.js";
 import { pagesAfter } from "./log-walk.js";
 import type { StorageMetrics } from "./metrics.js";
-import { type TrimParts, trim } from "./trim.js";
+import { purgeTold, type TrimParts, trim } from "./trim.js";
 
 export interface RetentionOptions extends TrimParts {
   readonly reader: LogReader;
@@ -31,12 +31,15 @@ const NEAR = 0.8;
 const MAX_CONCURRENT_USERS = 4;
 
 /**
- * Keeps every user's log within the limits: the oldest entries go, and the user's devices are told. Any replica may sweep,
- * also several at once: each finds what is over at that moment, and a repeat trims nothing more.
+ * Keeps every user's log within the limits: the oldest entries go, and the user's devices are told. Nobody's entries go before
+ * the metrics counted that user: what is over is trimmed by the sweep after the one that found the user near a limit. Any
+ * replica may sweep, also several at once: each finds what is over at that moment, and a repeat trims nothing more.
  */
 export class Retention {
   readonly #o: RetentionOptions;
   readonly #sizes: LogSizes;
+  /** Users near a limit or over it, as the last finished sweep counted them. */
+  #counted: ReadonlySet<string> = new Set();
 
   constructor(options: RetentionOptions) {
     this.#o = options;
@@ -63,19 +66,20 @@ export class Retention {
     const inTurn = createTurns(MAX_CONCURRENT_USERS);
     const failures: unknown[] = [];
     let highest = 0;
-    let near = 0;
+    const near = new Set<string>();
     for (let partition = 0; partition < partitions; partition++) {
       for await (const logs of admin.counts(partition)) {
         const works = logs
           .filter((log) => this.#mayBeNear(log))
-          .map(({ eid }) => inTurn(() => this.#keepWithin(eid, signal)));
+          .map(({ eid }) =>
+            inTurn(async () => {
+              const ratio = await this.#keepWithin(eid, signal);
+              highest = Math.max(highest, ratio);
+              if (ratio > NEAR) near.add(eid);
+            }),
+          );
         for (const result of await Promise.allSettled(works)) {
-          if (result.status === "rejected") {
-            failures.push(result.reason);
-            continue;
-          }
-          highest = Math.max(highest, result.value);
-          if (result.value > NEAR) near++;
+          if (result.status === "rejected") failures.push(result.reason);
         }
         signal.throwIfAborted();
         for (const { entries } of logs) highest = Math.max(highest, this.#ratioOfEntries(entries));
@@ -83,7 +87,8 @@ export class Retention {
     }
     this.#sizes.endSweep();
     metrics.quotaUsedRatioMax.set(highest);
-    metrics.quotaNearUsers.set(near);
+    metrics.quotaNearUsers.set(near.size);
+    this.#counted = near;
     if (failures.length > 0) logger.warn({ err: failures[0], users: failures.length }, "logs not looked at");
   }
 
@@ -102,19 +107,19 @@ export class Retention {
     return maxBytes > 0 && entries * largestEntry > NEAR * maxBytes;
   }
 
-  /** Trims what is over the limits; answers with how full the log was. */
+  /** Trims what is over the limits, if the user was counted before; answers with how full the log was. */
   async #keepWithin(eid: string, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
-    const { store, reader, admin, metrics, logger } = this.#o;
+    const { link, store, reader, admin, metrics, logger } = this.#o;
     const { epoch, trimmedTo } = await store.read(eid);
     let firstId = await reader.first(eid);
     if (firstId > 0 && firstId <= trimmedTo) {
-      // Another replica is about to remove these, or ended before it did.
-      metrics.trimmedEntries.inc(await admin.purge(eid, trimmedTo));
+      // Another replica is about to remove these, or ended before it did, or before it told of them.
+      metrics.trimmedEntries.inc(await purgeTold({ link, admin }, eid, trimmedTo));
       firstId = await reader.first(eid);
     }
     const use = await this.#useOf(eid);
-    const upTo = use.ratio > 1 ? await this.#lastToGo(eid, firstId, use) : 0;
+    const upTo = use.ratio > 1 && this.#counted.has(eid) ? await this.#lastToGo(eid, firstId, use) : 0;
     if (upTo > 0) {
       const trimmed = await trim(this.#o, { eid, upTo, epoch, trimmedBefore: trimmedTo });
       if (trimmed !== undefined) {

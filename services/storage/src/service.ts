@@ -30,6 +30,10 @@ import { UserStore } from "./user-store.js";
 export { readConfig } from "./config.js";
 
 const RETRY_MS = 500;
+/** Whoever asks storage gives up after 2 s or later. */
+const MAX_WAIT_MS = 1_500;
+/** Questions that go through logs, worked on at once: each may hold some megabytes. */
+const MAX_SCANS = 16;
 
 /**
  * Owns the streams and buckets: makes them, brings them to the configured shape, and makes them again where NATS came
@@ -77,18 +81,27 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
   const answer = <Req extends DescMessage, Res extends DescMessage>(
     procedure: Procedure<Req, Res>,
     handle: (request: MessageShape<Req>) => Promise<MessageInitShape<Res>>,
+    places?: number,
   ): void => {
-    serve(link.nc, procedure, QUEUES.storage, handle, (error) => {
-      metrics.failures.inc({ procedure: procedure.subject });
-      logger.warn({ err: error, procedure: procedure.subject }, "question not answered");
+    const label = { procedure: procedure.subject };
+    const onError = (error: unknown): void => {
+      metrics.failures.inc(label);
+      logger.warn({ err: error, ...label }, "question not answered");
+    };
+    // Not logged: in a storm of reconnects these are thousands.
+    const onDropped = (): void => metrics.questionsDropped.inc(label);
+    serve(link.nc, procedure, QUEUES.storage, handle, onError, {
+      maxWaitMs: MAX_WAIT_MS,
+      onDropped,
+      ...(places === undefined ? {} : { places }),
     });
   };
   const maxAgeMs = config.BIMIP_LOG_MAX_AGE_S * 1_000;
   answer(PROCEDURES.resume, (request) => resume({ store, reader, epochs, metrics, maxAgeMs }, request));
   answer(PROCEDURES.progress, (request) => mergeProgress({ store, receipts, epochs, metrics }, request));
   answer(PROCEDURES.receipts, (request) => receipts.given(request));
-  answer(PROCEDURES.history, (request) => history(reader, request));
-  answer(PROCEDURES.unread, (request) => unread(store, reader, request));
+  answer(PROCEDURES.history, (request) => history(reader, request), MAX_SCANS);
+  answer(PROCEDURES.unread, (request) => unread(store, reader, request), MAX_SCANS);
   answer(PROCEDURES.subscription, (request) => setSubscription(store, request));
   answer(PROCEDURES.pushState, (request) => pushState(store, request));
   answer(PROCEDURES.erase, (request) => erase({ link, store, admin, reader, receipts }, request));

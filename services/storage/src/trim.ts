@@ -30,8 +30,10 @@ export interface Trimmed {
 
 /**
  * Removes the oldest entries of a log, first from the record, then from the log: a device that comes in between is told of
- * a loss that is still to come, never the other way round. Gateways are told last. May be repeated. Undefined when the log was
- * recreated meanwhile, or trimmed by another.
+ * a loss that is still to come, never the other way round. For the same reason gateways are told before the log is touched.
+ * May be repeated. Undefined when the log was recreated meanwhile, or trimmed by another.
+ *
+ * @throws Error when the entries could not be removed: the next sweep of the retention does it
  */
 export async function trim({ link, store, admin }: TrimParts, asked: Trim): Promise<Trimmed | undefined> {
   const { eid, upTo, epoch, trimmedBefore, also } = asked;
@@ -43,8 +45,16 @@ export async function trim({ link, store, admin }: TrimParts, asked: Trim): Prom
     return record.trimmedTo;
   });
   if (trimmedTo === undefined) return undefined;
-  const entries = trimmedTo > 0 ? await admin.purge(eid, trimmedTo) : 0;
+  return { entries: trimmedTo > 0 ? await purgeTold({ link, admin }, eid, trimmedTo) : 0, trimmedTo };
+}
+
+/** Tells the gateways of the user what goes, and removes it; answers with how many entries that were. May be repeated. */
+export async function purgeTold(
+  { link, admin }: Pick<TrimParts, "link" | "admin">,
+  eid: string,
+  trimmedTo: number,
+): Promise<number> {
   const told = create(LogTrimmedSchema, { trimmedTo: BigInt(trimmedTo) });
   link.nc.publish(SUBJECTS.trimmed(eid), toBinary(LogTrimmedSchema, told));
-  return { entries, trimmedTo };
+  return admin.purge(eid, trimmedTo);
 }

@@ -34,10 +34,10 @@ test("merging is a maximum: in any order, however often", () => {
     fc.property(fc.array(reached, { maxLength: 20 }), fc.array(fc.nat(), { maxLength: 40 }), (all, order) => {
       const names = ["phone", "tablet", "__proto__", "constructor"];
       const once = withDevices(...names);
-      for (const one of all) mergeDevice(once, one);
+      for (const one of all) mergeDevice(once, one, 0);
       const shuffled = withDevices(...names);
       const again = [...all.toReversed(), ...order.flatMap((n) => all[n % Math.max(all.length, 1)] ?? [])];
-      for (const one of again) mergeDevice(shuffled, one);
+      for (const one of again) mergeDevice(shuffled, one, 0);
       expect(shuffled).toEqual(once);
       expect(once.acked).toBe(Math.max(0, ...all.map(({ cursor }) => cursor)));
     }),
@@ -48,7 +48,7 @@ test("what is stored is read again as it was, whatever devices are called", () =
   fc.assert(
     fc.property(fc.array(reached, { maxLength: 5 }), fc.array(fc.string(), { maxLength: 5 }), (all, names) => {
       const record = withDevices(...names);
-      for (const one of all) mergeDevice(record, one);
+      for (const one of all) mergeDevice(record, one, 0);
       const { bytes, forgotten } = encodeRecord(record);
       expect(forgotten).toEqual([]);
       const read = decodeRecord(bytes);
@@ -59,13 +59,13 @@ test("what is stored is read again as it was, whatever devices are called", () =
 
 test("in a recreated log everything begins at 0, devices are still known by the epoch that they saw last", () => {
   const record = withDevices("phone", "tablet");
-  mergeDevice(record, { device: "phone", cursor: 9, handed: 12, read: 7, lastSeenMs: 6 });
+  mergeDevice(record, { device: "phone", cursor: 9, handed: 12, read: 7, lastSeenMs: 6 }, 9);
   expect(highestKnown(record)).toBe(12);
   moveToEpoch(record, 2);
   expect(record).toMatchObject({ epoch: 2, acked: 0, read: 0, pushed: 0, trimmedTo: 0 });
   expect(record.devices.get("phone")).toMatchObject({ cursor: 0, handed: 0, epoch: 1, lastSeenMs: 6 });
   expect(highestKnown(record)).toBe(0);
-  mergeDevice(record, { device: "phone", cursor: 3, handed: 3, read: 0, lastSeenMs: 7 });
+  mergeDevice(record, { device: "phone", cursor: 3, handed: 3, read: 0, lastSeenMs: 7 }, 9);
   expect(record.devices.get("phone")?.epoch).toBe(2);
   expect(record.devices.get("tablet")?.epoch).toBe(1);
 });

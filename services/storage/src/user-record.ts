@@ -10,7 +10,7 @@ export interface DeviceState {
   epoch: number;
   /** Epoch milliseconds. */
   readonly firstSeenMs: number;
-  /** Epoch milliseconds. */
+  /** When it last had everything that was in the log, epoch milliseconds; 0 = nobody said so yet. */
   lastSeenMs: number;
   /** The browser's PushSubscription as JSON; "" = none. */
   subscription: string;
@@ -64,7 +64,7 @@ export function highestKnown(record: UserRecord): number {
   return highest;
 }
 
-/** Adds a device, or answers with what is known of it. `cursor` and `nowMs` are for a new one. */
+/** Adds a device, or answers with what is known of it. `cursor` and `nowMs`, when it is first seen, are for a new one. */
 export function registerDevice(record: UserRecord, device: string, cursor: number, nowMs: number): DeviceState {
   let state = record.devices.get(device);
   if (state === undefined) {
@@ -75,7 +75,7 @@ export function registerDevice(record: UserRecord, device: string, cursor: numbe
       handed: 0,
       epoch,
       firstSeenMs: nowMs,
-      lastSeenMs: nowMs,
+      lastSeenMs: 0,
       subscription: "",
     };
     record.devices.set(device, state);
@@ -89,13 +89,20 @@ export interface DeviceReached {
   readonly cursor: number;
   readonly handed: number;
   readonly read: number;
+  /** When it had everything; 0 = not said. */
   readonly lastSeenMs: number;
 }
 
-/** Takes over what is higher than what is kept. */
-export function mergeDevice(record: UserRecord, reached: DeviceReached): void {
+/**
+ * Takes over what is higher than what is kept. Of a device that is not known, since it was forgotten, only a cursor counts:
+ * registered without one it would stand at the log's beginning, where only a user's first device does.
+ */
+export function mergeDevice(record: UserRecord, reached: DeviceReached, nowMs: number): void {
   const { device, cursor, handed, read, lastSeenMs } = reached;
-  const state = registerDevice(record, device, cursor, lastSeenMs);
+  record.acked = Math.max(record.acked, cursor);
+  record.read = Math.max(record.read, read);
+  if (cursor === 0 && !record.devices.has(device)) return;
+  const state = registerDevice(record, device, cursor, nowMs);
   state.cursor = Math.max(state.cursor, cursor);
   state.handed = Math.max(state.handed, handed);
   state.lastSeenMs = Math.max(state.lastSeenMs, lastSeenMs);
@@ -103,8 +110,6 @@ export function mergeDevice(record: UserRecord, reached: DeviceReached): void {
     state.epoch = record.epoch;
     state.acknowledged = true;
   }
-  record.acked = Math.max(record.acked, cursor);
-  record.read = Math.max(record.read, read);
 }
 
 /** The record as JSON, and the devices that were forgotten, the longest unseen first, so that it fits. */
@@ -113,7 +118,8 @@ export function encodeRecord(record: UserRecord): { bytes: Uint8Array; forgotten
   const bytes = toJson(record);
   let size = bytes.length;
   if (record.devices.size <= MAX_DEVICES && size <= MAX_RECORD_BYTES) return { bytes, forgotten };
-  const longestUnseenFirst = [...record.devices].sort(([, a], [, b]) => a.lastSeenMs - b.lastSeenMs);
+  const seenMs = ({ firstSeenMs, lastSeenMs }: DeviceState): number => Math.max(firstSeenMs, lastSeenMs);
+  const longestUnseenFirst = [...record.devices].sort(([, a], [, b]) => seenMs(a) - seenMs(b));
   for (const pair of longestUnseenFirst) {
     if (record.devices.size <= MAX_DEVICES && size <= MAX_RECORD_BYTES) break;
     record.devices.delete(pair[0]);

@@ -13,6 +13,7 @@ const push: Push = {
   text: undefined,
   stanza: {},
   index: 7,
+  epoch: 1,
   badge: 1,
   storedAtMs: 1,
   online: false,
@@ -45,7 +46,10 @@ test("who has it is not called again; who is gone or refuses is done with", asyn
     target("three", "web_push", [{ kind: "refused", reason: "HTTP 400" }]),
   ];
   const first = await attempt(parts, push, targets, undefined);
-  expect(first).toMatchObject({ kind: "again", retry: { index: 7, tries: 1, done: ["one", "two", "three"] } });
+  expect(first).toMatchObject({
+    kind: "again",
+    retry: { epoch: 1, index: 7, tries: 1, done: ["one", "two", "three"] },
+  });
   const second = await attempt(parts, push, targets, first.retry);
   expect(second).toMatchObject({ kind: "done", retry: { tries: 1 } });
   expect(targets.map(({ calls }) => calls)).toEqual([2, 1, 1, 1]);
@@ -72,4 +76,18 @@ test("the pause is what a provider asks for, if that is longer", async () => {
   const busy = target("webhook", "webhook", [{ kind: "failed", reason: "HTTP 503", retryAfterMs: 60_000 }]);
   const { retry } = await attempt(parts, push, [busy], undefined);
   expect(retry.notBeforeMs - Date.now()).toBeGreaterThan(59_000);
+});
+
+test("a browser's long pause does not hold up the webhook: once that has it, it was the last try; before, it is cut short", async () => {
+  const tired: Outcome = { kind: "failed", reason: "HTTP 429", retryAfterMs: 3_600_000 };
+  const browser = target("browser", "web_push", [tired, tired]);
+  const webhook = target("webhook", "webhook", [failed, { kind: "ok" }]);
+  const first = await attempt(parts, push, [webhook, browser], undefined);
+  expect(first.kind).toBe("again");
+  expect(first.retry.notBeforeMs - Date.now()).toBeLessThanOrEqual(30_000);
+  const second = await attempt(parts, push, [webhook, browser], first.retry);
+  expect(second).toMatchObject({ kind: "dead", failures: { browser: "HTTP 429" } });
+  const alone = await attempt(parts, push, [target("browser", "web_push", [tired])], undefined);
+  expect(alone.kind).toBe("again");
+  expect(alone.retry.notBeforeMs - Date.now()).toBeGreaterThan(3_500_000);
 });

@@ -6,6 +6,8 @@ import type { Outcome, Push, Target } from "./provider.js";
 
 /** Once the webhook has a message, a web push that fails is tried so often in all, so that it does not hold up the next message for long. */
 const TRIES_BESIDE_WEBHOOK = 3;
+/** For the same reason: a push service that wants to be left alone for longer is not tried again, or before it wants to be. */
+const LONGEST_PAUSE_BESIDE_WEBHOOK_MS = 30_000;
 
 /** How a try left a push. */
 export type Attempted =
@@ -22,14 +24,14 @@ export async function attempt(
 ): Promise<Attempted> {
   const done = new Set(before?.done);
   const failures: Record<string, string> = {};
-  let askedMs = 0;
+  const askedMs = { webhook: 0, web_push: 0 };
   const tryOne = async (target: Target): Promise<void> => {
     const outcome: Outcome = await target.post(push);
     const { name, provider } = target;
     parts.metrics.pushes.inc({ provider, outcome: outcome.kind });
     if (outcome.kind === "failed") {
       failures[name] = outcome.reason;
-      askedMs = Math.max(askedMs, outcome.retryAfterMs ?? 0);
+      askedMs[provider] = Math.max(askedMs[provider], outcome.retryAfterMs ?? 0);
       return;
     }
     done.add(name);
@@ -41,11 +43,16 @@ export async function attempt(
 
   const failed = Object.keys(failures).length > 0;
   const tries = (before?.tries ?? 0) + (failed ? 1 : 0);
-  const pause = failed ? pauseMs(tries, parts.retryMs, askedMs) : 0;
-  const retry: Retry = { index: push.index, tries, notBeforeMs: Date.now() + pause, done: [...done] };
+  const besideWebhook = targets.some(({ provider }) => provider === "webhook");
+  const longest = besideWebhook ? LONGEST_PAUSE_BESIDE_WEBHOOK_MS : Infinity;
+  const asked = Math.max(askedMs.webhook, Math.min(askedMs.web_push, longest));
+  const pause = failed ? pauseMs(tries, parts.retryMs, asked) : 0;
+  const { epoch, index } = push;
+  const retry: Retry = { epoch, index, tries, notBeforeMs: Date.now() + pause, done: [...done] };
   if (!failed) return { kind: "done", retry };
   parts.logger.warn({ push: push.id, failures, tries, pauseMs: pause }, "push failed");
   const webhookHasIt = targets.some(({ name, provider }) => provider === "webhook" && done.has(name));
+  if (webhookHasIt && askedMs.web_push > longest) return { kind: "dead", retry, failures };
   const maxTries = webhookHasIt ? Math.min(parts.maxTries, TRIES_BESIDE_WEBHOOK) : parts.maxTries;
   return tries < maxTries ? { kind: "again", retry } : { kind: "dead", retry, failures };
 }

@@ -39,8 +39,9 @@ export const logConsumerConfig: ConsumerConfig = {
 };
 
 /**
- * The marks. Two replicas that look at one user at the same time would push twice, and a new mark is delivered while an
- * older one is still worked on. So NATS gives all marks to one replica; when that one asks for none any more, to another.
+ * The marks. A new mark is delivered while an older one is still worked on, so NATS gives all marks to one replica, which
+ * works on each user serially; when that one asks for none any more, to another. The pin may move sooner, as when the
+ * consumer gets a new leader: so that two replicas do not push at the same time, each push is claimed before (Marks).
  *
  * @param timeoutMs how long a provider may take: what the replica began is over when another takes its place
  */

@@ -19,10 +19,11 @@ export interface Push {
   readonly text: string | undefined;
   /** The stanza as `stanzaToJson` shows it. */
   readonly stanza: object;
-  /** monotonic_id. */
+  /** monotonic_id, and creation time of the log that it is an index of. */
   readonly index: number;
-  /** Unread messages, at most 999. */
-  readonly badge: number;
+  readonly epoch: number;
+  /** Unread messages, at most 999; undefined = not counted in time. */
+  readonly badge: number | undefined;
   /** Epoch milliseconds. */
   readonly storedAtMs: number;
   /** A device is online, but none acknowledged. */

@@ -26,11 +26,14 @@ export interface PushConfig {
   readonly maxTries: number;
   /** Pause after the first failed try. */
   readonly retryMs: number;
+  /** Users worked on at once. */
+  readonly concurrency: number;
 }
 
 /** The settings of offline push. */
 export const PUSH_SETTINGS = [
   "BIMIP_PUSH_AFTER_MS",
+  "BIMIP_PUSH_CONCURRENCY",
   "BIMIP_PUSH_MAX_TRIES",
   "BIMIP_PUSH_RETRY_MS",
   "BIMIP_PUSH_TIMEOUT_MS",
@@ -81,5 +84,6 @@ export function pushConfig(config: Pick<Settings, (typeof PUSH_SETTINGS)[number]
     timeoutMs: config.BIMIP_PUSH_TIMEOUT_MS,
     maxTries: config.BIMIP_PUSH_MAX_TRIES,
     retryMs: config.BIMIP_PUSH_RETRY_MS,
+    concurrency: config.BIMIP_PUSH_CONCURRENCY,
   };
 }

@@ -1,5 +1,5 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { BUCKETS, CONSUMERS, createLogReader, type Link, openBucket, STREAMS } from "@bimip/nats";
+import { CONSUMERS, createLogReader, type Link, LogEpochs, STREAMS } from "@bimip/nats";
 import type { Logger, Metrics } from "@bimip/runtime";
 import { consume, markConsumerConfig, unpin } from "./consumers.js";
 import { Look } from "./look.js";
@@ -32,11 +32,12 @@ export async function startPush(options: {
   const js = jetstream(nc);
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const metrics = createPushMetrics(options.metrics);
-  const users = new UserStates(nc, await openBucket(nc, BUCKETS.sessions));
+  const users = new UserStates(nc);
   const reader = await createLogReader(link, partitions);
-  const look = new Look({ config, users, reader, js, metrics, logger });
   const marks = new Marks(js, jsm);
-  const worker = new Worker({ look, users, marks, afterMs: config.afterMs, logger });
+  const look = new Look({ config, users, marks, reader, js, metrics, logger });
+  const { afterMs, concurrency } = config;
+  const worker = new Worker({ look, users, marks, afterMs, concurrency, logger });
   const consuming = await consume({
     js,
     jsm,
@@ -47,7 +48,8 @@ export async function startPush(options: {
     onError: (error) => logger.warn({ err: error }, "mark not taken"),
     onUnpinned: () => worker.forget(),
   });
-  const watch = await startWatch({ js, jsm, marks, partitions, logger });
+  const epochs = await LogEpochs.create(link, partitions);
+  const watch = await startWatch({ js, jsm, marks, epochs, partitions, logger });
 
   const countMarks = async (): Promise<void> => {
     try {

@@ -1,5 +1,6 @@
 import { decodeFrame, type Identity, LIMITS, stanzaToJson, withIndexes } from "@bimip/protocol";
 import { PUSHED_KINDS, type Push } from "./provider.js";
+import type { PushState } from "./user-state.js";
 
 /** What is pushed of a stored entry, and for which device alone it is, if so. */
 export interface Candidate extends Pick<Push, "kind" | "from" | "type" | "text"> {
@@ -16,6 +17,17 @@ export function candidateFrom(eid: string, index: number, bytes: Uint8Array): Ca
   if (from === undefined || from.eid === eid) return undefined;
   const kind = PUSHED_KINDS[stanza.kind];
   return { index, bytes, kind, from: from.eid, type, text: payload?.data["text"], device: deviceOf(to) };
+}
+
+/**
+ * Whether nothing is to be pushed of it any more. What any device acknowledged the user has seen; but what is for one device
+ * alone only that device can acknowledge, and one that never connected gets no push.
+ */
+export function isSettled({ index, device }: Candidate, { acked, pushed, cursors }: PushState): boolean {
+  if (index <= pushed) return true;
+  if (device === undefined) return index <= acked;
+  const cursor = cursors.get(device);
+  return cursor === undefined || index <= cursor;
 }
 
 /** The stanza as receivers of the webhook get it, with its index. */

@@ -1,27 +1,30 @@
 import { RequestError, TimeoutError } from "@nats-io/nats-core";
-import type { KV } from "@nats-io/kv";
-import { call, type NatsConnection, PROCEDURES, SUBJECTS, sessionKey } from "@bimip/nats";
+import { call, type NatsConnection, PROCEDURES, SUBJECTS } from "@bimip/nats";
 import type { StoredSubscription } from "./web-push.js";
 
 const ASK_TIMEOUT_MS = 3_000;
 const PROBE_TIMEOUT_MS = 500;
+/** A push without its badge is better than one that comes late. */
+const BADGE_TIMEOUT_MS = 1_000;
 
 /** What storage knows of a user's pushes. */
 export interface PushState {
-  /** Entries up to here were acknowledged by a device, or pushed, or given up. */
-  readonly settled: number;
+  /** Entries up to here were acknowledged by a device. */
+  readonly acked: number;
+  /** Entries up to here are done with: pushed, given up, or not to be pushed. */
+  readonly pushed: number;
   readonly epoch: number;
   readonly subscriptions: readonly StoredSubscription[];
+  /** Up to where each device that ever connected acknowledged. */
+  readonly cursors: ReadonlyMap<string, number>;
 }
 
 /** What the other services know of users. Each question rejects when it is not answered. */
 export class UserStates {
   readonly #nc: NatsConnection;
-  readonly #sessions: KV;
 
-  constructor(nc: NatsConnection, sessions: KV) {
+  constructor(nc: NatsConnection) {
     this.#nc = nc;
-    this.#sessions = sessions;
   }
 
   /**
@@ -40,8 +43,9 @@ export class UserStates {
 
   async pushState(eid: string): Promise<PushState> {
     const state = await call(this.#nc, PROCEDURES.pushState, { eid }, ASK_TIMEOUT_MS);
-    const { acked, pushed, epoch, subscriptions } = state;
-    return { settled: Number(acked > pushed ? acked : pushed), epoch: Number(epoch), subscriptions };
+    const { acked, pushed, epoch, subscriptions, devices } = state;
+    const cursors = new Map(devices.map(({ device, cursor }) => [device, Number(cursor)]));
+    return { acked: Number(acked), pushed: Number(pushed), epoch: Number(epoch), subscriptions, cursors };
   }
 
   /** Writes down that entries up to `index` need no push any more. */
@@ -50,17 +54,18 @@ export class UserStates {
     await call(this.#nc, PROCEDURES.progress, { users: [user] }, ASK_TIMEOUT_MS);
   }
 
-  /** Unread messages, at most 999. */
-  async unread(eid: string): Promise<number> {
-    return (await call(this.#nc, PROCEDURES.unread, { eid }, ASK_TIMEOUT_MS)).total;
+  /** Unread messages, at most 999; undefined when they are not counted soon. Never rejects. */
+  async badge(eid: string): Promise<number | undefined> {
+    try {
+      return (await call(this.#nc, PROCEDURES.unread, { eid }, BADGE_TIMEOUT_MS)).total;
+    } catch {
+      return undefined;
+    }
   }
 
-  async removeSubscription(eid: string, device: string): Promise<void> {
-    await call(this.#nc, PROCEDURES.subscription, { eid, device, subscription: "" }, ASK_TIMEOUT_MS);
-  }
-
-  /** Whether this device ever connected. */
-  async wasSeen(eid: string, device: string): Promise<boolean> {
-    return (await this.#sessions.get(sessionKey(eid, device))) !== null;
+  /** Drops a device's subscription, unless it has another one by now. */
+  async removeSubscription(eid: string, { device, subscription }: StoredSubscription): Promise<void> {
+    const request = { eid, device, subscription: "", expected: subscription };
+    await call(this.#nc, PROCEDURES.subscription, request, ASK_TIMEOUT_MS);
   }
 }

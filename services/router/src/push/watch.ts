@@ -1,5 +1,5 @@
 import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
-import { logStream } from "@bimip/nats";
+import { type LogEpochs, logStream } from "@bimip/nats";
 import { tokenToName } from "@bimip/protocol";
 import type { Logger } from "@bimip/runtime";
 import { Coalescer } from "./coalescer.js";
@@ -20,13 +20,15 @@ export async function startWatch(options: {
   js: JetStreamClient;
   jsm: JetStreamManager;
   marks: Marks;
+  epochs: LogEpochs;
   partitions: number;
   logger: Logger;
 }): Promise<{ stop(): Promise<void> }> {
-  const { js, jsm, marks, partitions, logger } = options;
+  const { js, jsm, marks, epochs, partitions, logger } = options;
   const waiting = new Coalescer<JsMsg>(MARK_EVERY_MS, async (eid, entries) => {
     try {
-      await marks.touch(eid);
+      const index = Math.max(...entries.map(({ seq }) => seq));
+      await marks.touch(eid, { epoch: await epochs.of(eid), index });
       for (const entry of entries) entry.ack();
     } catch (error) {
       logger.warn({ err: error }, "mark not stored, trying again");

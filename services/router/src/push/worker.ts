@@ -2,13 +2,13 @@ import type { JsMsg } from "@nats-io/jetstream";
 import type { Logger } from "@bimip/runtime";
 import { MARK_ACK_WAIT_MS } from "./consumers.js";
 import type { Look } from "./look.js";
-import { decodeMark, isSame, later, type Retry } from "./mark.js";
+import { decodeMark, isCovered, isSame, later, type Place, type Retry } from "./mark.js";
 import type { Marks } from "./marks.js";
 import type { UserStates } from "./user-state.js";
 import { eidOf } from "./watch.js";
 
-/** Users worked on at once: one whose provider hangs does not hold up the others. */
-const MAX_USERS_AT_ONCE = 32;
+/** Another router has taken over: what it leaves is looked at after so long. */
+const TAKEN_OVER_MS = 1_000;
 /** After a look that failed because another service did not answer; doubled each time, up to the longest. */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
@@ -20,13 +20,15 @@ interface UserTurn {
   retry: Retry | undefined;
   /** When an online user's unacknowledged messages are looked at; epoch milliseconds. */
   lookAtMs: number | undefined;
+  /** So far the last look that was done came: what is marked up to here needs none. */
+  covered: Place | undefined;
   /** Looks that failed one after the other. */
   failures: number;
 }
 
 /**
  * Works on marks. A mark says "look at this user"; it stays in its stream until nothing is left to do, and is put back
- * with a delay while something may become due. Work on one user is serial. All marks come to one replica (see
+ * with a delay while something may become due. Work on one user is serial. All marks come to one replica at a time (see
  * consumers.ts), so what is kept here between two marks only saves work, and may be lost.
  */
 export class Worker {
@@ -34,6 +36,7 @@ export class Worker {
   readonly #users: UserStates;
   readonly #marks: Marks;
   readonly #afterMs: number;
+  readonly #concurrency: number;
   readonly #logger: Logger;
   readonly #turns = new Map<string, UserTurn>();
   readonly #running = new Set<Promise<void>>();
@@ -41,12 +44,23 @@ export class Worker {
   readonly #inHand = new Set<JsMsg>();
   readonly #signsOfLife: NodeJS.Timeout;
   #stopping = false;
+  /** Grows each time that another replica gets the marks: looks under way end. */
+  #pins = 0;
 
-  constructor(parts: { look: Look; users: UserStates; marks: Marks; afterMs: number; logger: Logger }) {
+  /** @param parts.concurrency users worked on at once: one whose provider hangs does not hold up the others */
+  constructor(parts: {
+    look: Look;
+    users: UserStates;
+    marks: Marks;
+    afterMs: number;
+    concurrency: number;
+    logger: Logger;
+  }) {
     this.#look = parts.look;
     this.#users = parts.users;
     this.#marks = parts.marks;
     this.#afterMs = parts.afterMs;
+    this.#concurrency = parts.concurrency;
     this.#logger = parts.logger;
     this.#signsOfLife = setInterval(() => {
       for (const mark of this.#inHand) mark.working();
@@ -67,11 +81,12 @@ export class Worker {
     const run = this.#run(eid, turn, mark);
     this.#running.add(run);
     void run.finally(() => this.#running.delete(run));
-    while (this.#running.size >= MAX_USERS_AT_ONCE) await Promise.race(this.#running);
+    while (this.#running.size >= this.#concurrency) await Promise.race(this.#running);
   }
 
-  /** Another replica works on the marks now: what was kept of users is no longer true. */
+  /** Another replica works on the marks now: what was kept of users is no longer true, and what is begun ends. */
   forget(): void {
+    this.#pins++;
     for (const [eid, turn] of this.#turns) if (!turn.working) this.#turns.delete(eid);
   }
 
@@ -107,7 +122,9 @@ export class Worker {
 
   async #handle(eid: string, turn: UserTurn, mark: JsMsg): Promise<void> {
     const carried = decodeMark(mark.string());
-    turn.retry = later(turn.retry, carried);
+    // Mostly the claim of the look that has just ended.
+    if (carried.noticed !== undefined && isCovered(carried.noticed, turn.covered)) return mark.ack();
+    turn.retry = later(turn.retry, carried.retry);
     const pause = (turn.retry?.notBeforeMs ?? 0) - Date.now();
     if (pause > 0) return this.#putBack(eid, mark, turn.retry, pause);
     if (turn.retry === undefined && (await this.#isForLater(eid, turn))) {
@@ -115,8 +132,15 @@ export class Worker {
       return;
     }
     turn.lookAtMs = undefined;
-    const verdict = await this.#look.at(eid, turn.retry, () => this.#stopping);
+    const pins = this.#pins;
+    const verdict = await this.#look.at(eid, {
+      noticed: carried.noticed,
+      markedAtMs: mark.time.getTime(),
+      retry: turn.retry,
+      isStopping: () => this.#stopping || this.#pins !== pins,
+    });
     if (verdict.kind === "done") {
+      turn.covered = verdict.covered;
       turn.retry = undefined;
       mark.ack();
       return;
@@ -138,14 +162,18 @@ export class Worker {
     return true;
   }
 
-  /** A mark that does not say yet what is to be tried again is replaced by one that does, which then comes by itself. */
+  /**
+   * A mark that does not say yet what is to be tried again is replaced by one that does, which then comes by itself. So is
+   * one that only has to wait for others: put back as it is, it would come before them again.
+   */
   async #putBack(eid: string, mark: JsMsg, retry: Retry | undefined, delayMs: number): Promise<void> {
-    if (isSame(decodeMark(mark.string()), retry)) return mark.nak(delayMs);
-    await this.#marks.write(eid, retry);
-    mark.ack();
+    const { retry: carried } = decodeMark(mark.string());
+    if (delayMs > 0 && isSame(carried, retry)) return mark.nak(delayMs);
+    if (await this.#marks.putBack(eid, this.#look.by, { from: carried, to: retry })) mark.ack();
+    else mark.nak(Math.max(delayMs, TAKEN_OVER_MS));
   }
 }
 
 function newTurn(): UserTurn {
-  return { working: false, next: undefined, retry: undefined, lookAtMs: undefined, failures: 0 };
+  return { working: false, next: undefined, retry: undefined, lookAtMs: undefined, covered: undefined, failures: 0 };
 }
