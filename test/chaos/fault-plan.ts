@@ -5,8 +5,17 @@ export type Role = "gateway" | "router" | "storage" | "awareness";
 
 /** What goes wrong. `pick` chooses among what there is when the fault begins: a process, a node, a partition. */
 export type Fault =
-  /** kill -9; a service is started again at once by its supervisor, a NATS node after `downMs`. */
-  | { readonly kind: "kill"; readonly what: Role | "nats" | "leader"; readonly pick: number; readonly downMs: number }
+  /**
+   * kill -9; a service is started again at once by its supervisor, a NATS node after `downMs`: often before anyone noticed that
+   * a leader is missing. `untilElected`: once another node leads.
+   */
+  | {
+      readonly kind: "kill";
+      readonly what: Role | "nats" | "leader";
+      readonly pick: number;
+      readonly downMs: number;
+      readonly untilElected?: true;
+    }
   /** SIGSTOP, and SIGCONT after `forMs`. */
   | { readonly kind: "pause"; readonly what: Role | "nats" | "leader"; readonly pick: number; readonly forMs: number }
   /** The routes of one NATS node end, or fall silent. */
@@ -41,8 +50,13 @@ type Make = (random: Random) => Fault;
 const pick = (random: Random): number => random.whole(0, PICK);
 const picks = (random: Random): number[] => Array.from({ length: random.whole(2, MOST_DEVICES) }, () => pick(random));
 const kill =
-  (what: Role | "nats" | "leader"): Make =>
-  (random) => ({ kind: "kill", what, pick: pick(random), downMs: random.whole(...DOWN_MS) });
+  (what: Role | "nats" | "leader") =>
+  (random: Random): Fault & { kind: "kill" } => ({
+    kind: "kill",
+    what,
+    pick: pick(random),
+    downMs: random.whole(...DOWN_MS),
+  });
 const pause =
   (what: Role | "nats" | "leader"): Make =>
   (random) => ({ kind: "pause", what, pick: pick(random), forMs: random.whole(...PAUSE_MS) });
@@ -63,7 +77,12 @@ const toDevices =
   (random) => ({ kind, picks: picks(random), forMs: random.whole(...forMs) });
 
 /** In every run, however short: an election, a lost gateway, a lost SENT, a split cluster. */
-const ALWAYS: readonly Make[] = [kill("leader"), kill("gateway"), toDevices("vanish", [50, 600]), cutRoutes];
+const ALWAYS: readonly Make[] = [
+  (random) => ({ ...kill("leader")(random), untilElected: true }),
+  kill("gateway"),
+  toDevices("vanish", [50, 600]),
+  cutRoutes,
+];
 const OTHERS: readonly Make[] = [
   kill("leader"),
   pause("leader"),

@@ -7,6 +7,8 @@ import type { NatsNode } from "./nats-cluster.js";
 import { type ChaosSystem, PARTITIONS } from "./system.js";
 
 const ROUTES_BACK_MS = 60_000;
+/** An election takes 4–9 s. */
+const ELECTED_MS = 30_000;
 /** More than the kernel takes for a reader that sleeps on this machine's loopback (some 2.5 MB), so that the gateway notices. */
 const BURST = { messages: 100, bytes: 40_000 } as const;
 /** Sent just before a device vanishes. */
@@ -69,6 +71,7 @@ async function signal(fault: Fault & { kind: "kill" | "pause" }, targets: FaultT
     if (kind === "kill") {
       await node.server.kill("SIGKILL");
       await delay(fault.downMs);
+      if (fault.untilElected) await otherLeader(pick % PARTITIONS, node, targets);
       await node.server.restart();
     } else {
       await pause(node.server, fault.forMs);
@@ -81,6 +84,10 @@ async function signal(fault: Fault & { kind: "kill" | "pause" }, targets: FaultT
   if (kind === "kill") return victim.kill("SIGKILL");
   await pause(victim, fault.forMs);
   return tell(`${victim.name} goes on after ${fault.forMs} ms`);
+}
+
+async function otherLeader(partition: number, dead: NatsNode, { leaders }: FaultTargets): Promise<void> {
+  await eventually(`LOG_${partition} has another leader`, () => leaders.leader(partition) !== dead.name, ELECTED_MS);
 }
 
 async function pause(victim: { kill(signal: NodeJS.Signals): Promise<void> }, forMs: number): Promise<void> {
