@@ -149,6 +149,17 @@ it("answers 503 to what follows a 429 until that message comes again", () => {
   expect(alice.told.at(-1)).toBe("429 4");
 });
 
+it("lets what waits in line before a refused message go: it was taken earlier", async () => {
+  const set = setUp({ maxUnconfirmed: 3 });
+  const decide = askRouter(set);
+  for (const id of ["m1", "m2", "m3", "m4", "m5"]) set.send(id);
+  expect(set.told).toEqual(["429 m4", "503 m5"]);
+  decide();
+  await vi.waitUntil(() => set.waiting().length === 3 || set.told.length > 2);
+  expect(set.waiting()).toEqual(["m1", "m2", "m3"]);
+  expect(set.told).toHaveLength(2);
+});
+
 it("holds so many bytes of one session, then answers 429; what is stored makes room", () => {
   const alice = setUp({ maxPendingBytesPerSession: 2_500 });
   const text = "x".repeat(1_000);

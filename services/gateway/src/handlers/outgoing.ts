@@ -66,7 +66,8 @@ export class Outgoing {
   /** Whether it may go on, or must wait for an earlier one to be repeated. */
   admits({ id, to, order }: OutgoingMessage): boolean {
     const refusal = this.#refusals.get(to);
-    if (refusal === undefined) return true;
+    // What was taken before the refused one, and waited in line, overtakes nothing.
+    if (refusal === undefined || order < refusal.order) return true;
     if (performance.now() >= refusal.untilMs) {
       this.#refusals.delete(to);
       return true;
