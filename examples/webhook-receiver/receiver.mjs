@@ -38,7 +38,7 @@ async function receive(request) {
   const push = JSON.parse(body);
   if (seen.has(push.id)) return [200, "known"];
   // Hand it to your push service here, and answer 2xx only once it is safe there.
-  process.stdout.write(`${push.kind} for ${push.eid}, ${push.badge} unread\n`);
+  process.stdout.write(`${push.kind} for ${push.eid}, ${push.badge ?? "?"} unread\n`);
   seen.add(push.id);
   return [200, "taken"];
 }

@@ -4,6 +4,9 @@ import { createEntry, type OutboxEntry, type OutboxItem, type Sent } from "./out
 import type { OutgoingStates } from "./outgoing-states.js";
 import type { StoreSession } from "./store-session.js";
 
+/** Bytes of messages that are sent before their answers come; a gateway takes 4 MiB of one session by default, and then answers 429. */
+const MAX_BYTES_IN_FLIGHT = 2 * 1_024 * 1_024;
+
 /** A recipient whose messages wait because the server asked to try again. */
 interface Hold {
   attempt: number;
@@ -30,6 +33,7 @@ export interface OutboxOptions {
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #inFlight = new Map<string, OutboxEntry>();
+  #bytesInFlight = 0;
   readonly #known = new Map<string, OutboxEntry>();
   readonly #holds = new Map<string, Hold>();
   #queue: OutboxEntry[] = [];
@@ -79,6 +83,7 @@ export class Outbox {
   interrupt(): void {
     this.#transmit = undefined;
     this.#inFlight.clear();
+    this.#bytesInFlight = 0;
     for (const hold of this.#holds.values()) clearTimeout(hold.timer);
     this.#holds.clear();
     this.#queue = [...this.#known.values()].filter(({ kept }) => kept);
@@ -121,7 +126,7 @@ export class Outbox {
   postpone(id: string): boolean {
     const entry = this.#underWay(id);
     if (entry === undefined) return false;
-    this.#inFlight.delete(keyOf(entry.id, entry.eid));
+    this.#land(entry);
     let hold = this.#holds.get(entry.eid);
     if (hold === undefined) {
       hold = { attempt: 0, holding: false, waiting: [], timer: undefined };
@@ -198,6 +203,7 @@ export class Outbox {
       const entry = this.#queue[this.#queueHead];
       // An error names no recipient: one id to a second one waits for the answer about the first.
       if (entry === undefined || this.#underWay(entry.id) !== undefined) break;
+      if (this.#bytesInFlight > 0 && this.#bytesInFlight + entry.frame.length > MAX_BYTES_IN_FLIGHT) break;
       this.#queueHead++;
       const hold = this.#holds.get(entry.eid);
       if (hold?.holding === true) {
@@ -205,6 +211,7 @@ export class Outbox {
         continue;
       }
       this.#inFlight.set(keyOf(entry.id, entry.eid), entry);
+      this.#bytesInFlight += entry.frame.length;
       entry.wasSent = true;
       transmit(entry.frame);
     }
@@ -218,9 +225,16 @@ export class Outbox {
     const key = keyOf(entry.id, entry.eid);
     this.#known.delete(key);
     this.#options.store?.remove(key);
-    if (!this.#inFlight.delete(key)) this.#forget(entry);
+    if (!this.#land(entry)) this.#forget(entry);
     this.#releaseWhenAnswered(entry.eid);
     this.#pump();
+  }
+
+  /** It is answered, one way or another. false if it was not under way. */
+  #land(entry: OutboxEntry): boolean {
+    if (!this.#inFlight.delete(keyOf(entry.id, entry.eid))) return false;
+    this.#bytesInFlight -= entry.frame.length;
+    return true;
   }
 
   /** An answer came for what we were about to send again. */

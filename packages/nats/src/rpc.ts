@@ -49,7 +49,7 @@ export interface ServeOptions {
 
 /**
  * Answers, as one of a queue group. A handler that throws leaves the question unanswered (the caller asks again) and
- * is told to `onError`. So is a question left whose turn comes so late that its caller has given up.
+ * is told to `onError`. A question whose turn comes so late that its caller has given up is left too, and told to `onDropped`.
  */
 export function serve<Req extends DescMessage, Res extends DescMessage>(
   nc: NatsConnection,

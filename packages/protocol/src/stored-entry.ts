@@ -14,7 +14,7 @@ const SIGNAL_TAG = (STANZA_ROUTE.signal << 3) | WIRE.bytes;
 const STATUS_TAG = (5 << 3) | WIRE.varint;
 
 const NOBODY: EntryTarget = { eid: "", device: undefined };
-/** What a client copies into `to` of a receipt is the message's `from`, device included; spec B: it reaches all devices. */
+/** What a client copies into `to` of a receipt is the message's `from`, device included; yet it reaches all devices. */
 const RECEIPTS: ReadonlySet<number> = new Set([
   SignalStatus.FORWARDED,
   SignalStatus.DELIVERED,

@@ -165,7 +165,7 @@ function authenticated(claims: Claims, node: string, id: string) {
   });
 }
 
-/** Spec B, `from`: the server stamps it; another EID there is a lie. */
+/** `from`: the server stamps it; another EID there is a lie. */
 function fromAnother(stanza: Stanza, eid: string): BimipError | undefined {
   const { value } = stanza;
   const from = "from" in value ? value.from : undefined;

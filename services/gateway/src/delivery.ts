@@ -25,7 +25,7 @@ export interface LiveEntry {
 /** Why a session reads its log instead of the live copies; `position` = the periodic check found it behind. */
 export type CatchUpReason = "connect" | "resume" | "gap" | "slow" | "reconnect" | "position" | "recreated";
 
-/** Where a replay begins, and what its RESUME answer says of the log (spec C, Signal 10–12). */
+/** Where a replay begins, and what its RESUME answer says of the log: Signal's `details`, `first_id` and `epoch`. */
 export interface Start {
   /** Replay what lies behind this index. */
   readonly after: number;
@@ -75,7 +75,7 @@ const STALE_REPLICA_MS = 10;
  *
  * Live: a copy whose predecessor is our position is handed on. Anything else, a slow socket included, switches to
  * catch-up: pages are read from the log until they meet the live copies again. Connecting and RESUME are the same
- * path with another starting position. Nothing here must survive a restart.
+ * path with another starting position. Nothing here has to survive a restart.
  */
 export class Delivery {
   readonly #o: DeliveryOptions;
@@ -187,6 +187,7 @@ export class Delivery {
 
   /** SENT told the device where its own copy lies: from there on it counts for previous_id. */
   ownTold(index: number): void {
+    if (this.#mode === "idle") return; // nothing is handed over: a session that only sends keeps no list
     if (index > this.#position) this.#ownTold.add(index);
     else if (index > this.#told) this.#told = index;
   }
@@ -244,6 +245,7 @@ export class Delivery {
         if (target === undefined) {
           target = await this.#o.reader.head(this.#o.eid);
           if (!current()) return;
+          failures = 0;
           if (target < this.#position) this.#askAbout(target);
           if (!current()) return;
         }

@@ -26,7 +26,7 @@ const TICK_MS = 500;
 const AFTER_ELECTION_MS = 3_000;
 
 /**
- * Republish is at most once, and a lost last copy has no successor that would show it (reliability.md, finding 4). So
+ * Republish is at most once, and a lost last copy has no successor that would show it. So
  * positions are compared with the log: all users in rotation, a partition's users when its leader changes.
  *
  * An entry may simply be on its way: a session counts as behind when it still is a tick later.

@@ -1,16 +1,20 @@
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { ReceiptLine, type ReceiptMark } from "./receipt-line.js";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 function line() {
   const passed: ReceiptMark[] = [];
   const receipts = new ReceiptLine((mark) => void passed.push(mark));
-  return { receipts, passed, indexes: () => passed.map(({ index }) => index) };
+  const begin = (index: number, read = false) => receipts.begin({ index, read }, `receipt ${index}`);
+  return { receipts, passed, begin, indexes: () => passed.map(({ index }) => index) };
 }
-const at = (index: number): ReceiptMark => ({ index, read: false });
 
 test("the cursor passes a receipt only when it and all before it are concluded, in order", () => {
-  const { receipts, indexes } = line();
-  const [first, second, third] = [1, 2, 3].map((index) => receipts.begin(at(index)));
+  const { receipts, begin, indexes } = line();
+  const [first, second, third] = [1, 2, 3].map((index) => begin(index));
   second?.(true);
   third?.(true);
   expect(indexes()).toEqual([]);
@@ -20,10 +24,31 @@ test("the cursor passes a receipt only when it and all before it are concluded, 
   expect(receipts.waiting).toBe(0);
 });
 
-test("one that is to be tried again does not move it, nor one without an index; READ is kept apart", () => {
-  const { receipts, passed } = line();
-  receipts.begin(at(5))(false);
-  receipts.begin(at(0))(true);
-  receipts.begin({ index: 6, read: true })(true);
+test("one that is to be given again holds the cursor until it came again, however often that fails", () => {
+  const { receipts, begin, indexes } = line();
+  begin(5)(false);
+  begin(6)(true);
+  begin(5)(false);
+  expect(indexes()).toEqual([]);
+  begin(5)(true);
+  expect(indexes()).toEqual([5, 6, 5]);
+  expect(receipts.waiting).toBe(0);
+});
+
+test("a client that does not give it again is let through after 15 s", () => {
+  vi.useFakeTimers();
+  const { begin, indexes } = line();
+  begin(5)(false);
+  begin(6)(true);
+  vi.advanceTimersByTime(14_999);
+  expect(indexes()).toEqual([]);
+  vi.advanceTimersByTime(1);
+  expect(indexes()).toEqual([6]);
+});
+
+test("READ is kept apart; what names no index moves nothing", () => {
+  const { begin, passed } = line();
+  begin(0)(true);
+  begin(6, true)(true);
   expect(passed).toEqual([{ index: 6, read: true }]);
 });

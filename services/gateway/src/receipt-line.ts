@@ -5,11 +5,14 @@ export interface ReceiptMark {
   readonly read: boolean;
 }
 
-interface Place {
+interface Entry {
   readonly mark: ReceiptMark;
   concluded: boolean;
   moves: boolean;
 }
+
+/** What could not be stored is waited for so long; a client that does not give it again is let through. */
+const AGAIN_WITHIN_MS = 15_000;
 
 /**
  * Receipts of one session, in their order. The cursor moves past a receipt only once that and all before it are stored, or
@@ -18,7 +21,9 @@ interface Place {
 export class ReceiptLine {
   /** Resolves, never rejects, once all receipts so far are on their way to the logs: the next may follow. */
   tail: Promise<void> = Promise.resolve();
-  readonly #places: Place[] = [];
+  readonly #entries: Entry[] = [];
+  /** Those that could not be stored, by name, until they come again. */
+  readonly #failed = new Map<string, Entry>();
   readonly #onPassed: (mark: ReceiptMark) => void;
 
   /** @param onPassed called for each mark, in order, when the cursor may move there */
@@ -28,23 +33,46 @@ export class ReceiptLine {
 
   /** How many the cursor may not pass yet. */
   get waiting(): number {
-    return this.#places.length;
+    return this.#entries.length;
   }
 
-  /** Takes a place. To be called once with how it ended: whether the cursor may move past it. */
-  begin(mark: ReceiptMark): (moves: boolean) => void {
-    const place: Place = { mark, concluded: false, moves: false };
-    this.#places.push(place);
-    return (moves) => {
-      place.concluded = true;
-      place.moves = moves;
+  /**
+   * Takes its place. To be called once with how it ended: true = stored, or need not be; false = the client was asked to give
+   * it again, by the same `name`.
+   */
+  begin(mark: ReceiptMark, name: string): (isDone: boolean) => void {
+    const entry: Entry = { mark, concluded: false, moves: false };
+    this.#entries.push(entry);
+    return (isDone) => {
+      const before = this.#failed.get(name);
+      if (isDone) {
+        this.#conclude(entry, true);
+        if (before !== undefined) this.#forget(name, before, true);
+      } else if (before !== undefined) {
+        this.#conclude(entry, false); // the first of them is still waited for
+      } else {
+        this.#failed.set(name, entry);
+        setTimeout(() => this.#forget(name, entry, false), AGAIN_WITHIN_MS).unref();
+      }
       this.#pass();
     };
   }
 
+  #conclude(entry: Entry, moves: boolean): void {
+    entry.concluded = true;
+    entry.moves = moves;
+  }
+
+  #forget(name: string, entry: Entry, moves: boolean): void {
+    if (this.#failed.get(name) !== entry) return;
+    this.#failed.delete(name);
+    this.#conclude(entry, moves);
+    this.#pass();
+  }
+
   #pass(): void {
-    for (let first = this.#places[0]; first?.concluded === true; first = this.#places[0]) {
-      this.#places.shift();
+    for (let first = this.#entries[0]; first?.concluded === true; first = this.#entries[0]) {
+      this.#entries.shift();
       if (first.moves && first.mark.index > 0) this.#onPassed(first.mark);
     }
   }

@@ -37,7 +37,7 @@ const ERROR_CODE_SERVER = 500;
 const STORED_CURSOR: ResumeAsked = { after: 0n, id: "", epoch: 0n };
 const EVERYTHING = -1n;
 const RESUME_TIMEOUT_MS = 2_000;
-/** The longest timer that Node keeps, 24.8 days; a connection that old may as well authenticate anew. */
+/** The longest timer that Node keeps, 24.8 days. */
 const MAX_TIMER_MS = 2_147_483_647;
 
 /** What the device has of one log. Nothing of it holds in another one. */
@@ -72,7 +72,7 @@ export class Session {
   readonly #socket: ClientSocket;
   readonly #registration: Registration;
   readonly #identityPrefix: Uint8Array;
-  readonly #expiry: NodeJS.Timeout | undefined;
+  #expiry: NodeJS.Timeout | undefined;
   #begun: Promise<void> = Promise.resolve();
   readonly #resumes: ResumeLine;
   #standing: Standing = { epoch: 0, handed: 0, cursor: 0, read: 0 };
@@ -82,7 +82,7 @@ export class Session {
     this.#onLogKnown = resolve;
   });
   #comparesLog = false;
-  #epoch = 0;
+  #claimEpoch = 0;
   #newestClaim = 0;
   #closed = false;
 
@@ -112,10 +112,7 @@ export class Session {
       onOvertaken: ({ after, id }) => this.#refuseResume(after, id, "overtaken by a newer RESUME"),
       onError: (error) => gateway.logger.warn({ err: error }, "storage did not say where to go on, trying again"),
     });
-    if (claims.expiresAtMs !== undefined) {
-      const leftMs = Math.min(claims.expiresAtMs - Date.now(), MAX_TIMER_MS);
-      this.#expiry = setTimeout(() => this.#expire(), Math.max(leftMs, 0));
-    }
+    if (claims.expiresAtMs !== undefined) this.#armExpiry(claims.expiresAtMs);
     this.#registration = new Registration({
       link: gateway.link,
       registrations: gateway.registrations,
@@ -297,6 +294,12 @@ export class Session {
     this.send(encodeStanza("signal", signal));
   }
 
+  #armExpiry(expiresAtMs: number): void {
+    const leftMs = Math.max(expiresAtMs - Date.now(), 0);
+    const next = leftMs > MAX_TIMER_MS ? () => this.#armExpiry(expiresAtMs) : () => this.#expire();
+    this.#expiry = setTimeout(next, Math.min(leftMs, MAX_TIMER_MS));
+  }
+
   #expire(): void {
     this.fail(new BimipError(ErrorCode.NOT_AUTHENTICATED, "the token expired"));
     this.close(CloseCode.TOKEN, "token expired");
@@ -304,11 +307,11 @@ export class Session {
 
   #onEpoch(epoch: number): void {
     if (epoch === 0) return this.replace();
-    this.#epoch = epoch;
+    this.#claimEpoch = epoch;
     this.#yieldToNewer();
   }
 
   #yieldToNewer(): void {
-    if (this.#epoch > 0 && this.#newestClaim > this.#epoch) this.replace();
+    if (this.#claimEpoch > 0 && this.#newestClaim > this.#claimEpoch) this.replace();
   }
 }

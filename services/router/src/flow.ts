@@ -14,7 +14,7 @@ export interface FlowAnswer {
 const ALLOWED: FlowAnswer = { code: 0, details: "" };
 
 export interface FlowRules {
-  /** Spec B, Names: a recipient never seen is written to like any other; configuration may ask for 404 instead. */
+  /** A recipient never seen is written to like any other; configuration may ask for 404 instead. */
   readonly unknownRecipient: "accept" | "reject";
   readonly sessions: KV;
 }

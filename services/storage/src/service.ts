@@ -30,8 +30,9 @@ import { UserStore } from "./user-store.js";
 export { readConfig } from "./config.js";
 
 const RETRY_MS = 500;
-/** Whoever asks storage gives up after 2 s or later. */
+/** Whoever asks storage gives up after 2 s or later, but for the router, which waits 1 s for a badge. */
 const MAX_WAIT_MS = 1_500;
+const MAX_BADGE_WAIT_MS = 750;
 /** Questions that go through logs, worked on at once: each may hold some megabytes. */
 const MAX_SCANS = 16;
 
@@ -81,7 +82,7 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
   const answer = <Req extends DescMessage, Res extends DescMessage>(
     procedure: Procedure<Req, Res>,
     handle: (request: MessageShape<Req>) => Promise<MessageInitShape<Res>>,
-    places?: number,
+    { places, maxWaitMs = MAX_WAIT_MS }: { places?: number; maxWaitMs?: number } = {},
   ): void => {
     const label = { procedure: procedure.subject };
     const onError = (error: unknown): void => {
@@ -91,7 +92,7 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
     // Not logged: in a storm of reconnects these are thousands.
     const onDropped = (): void => metrics.questionsDropped.inc(label);
     serve(link.nc, procedure, QUEUES.storage, handle, onError, {
-      maxWaitMs: MAX_WAIT_MS,
+      maxWaitMs,
       onDropped,
       ...(places === undefined ? {} : { places }),
     });
@@ -100,8 +101,11 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
   answer(PROCEDURES.resume, (request) => resume({ store, reader, epochs, metrics, maxAgeMs }, request));
   answer(PROCEDURES.progress, (request) => mergeProgress({ store, receipts, epochs, metrics }, request));
   answer(PROCEDURES.receipts, (request) => receipts.given(request));
-  answer(PROCEDURES.history, (request) => history(reader, request), MAX_SCANS);
-  answer(PROCEDURES.unread, (request) => unread(store, reader, request), MAX_SCANS);
+  answer(PROCEDURES.history, (request) => history(reader, request), { places: MAX_SCANS });
+  answer(PROCEDURES.unread, (request) => unread(store, reader, request), {
+    places: MAX_SCANS,
+    maxWaitMs: MAX_BADGE_WAIT_MS,
+  });
   answer(PROCEDURES.subscription, (request) => setSubscription(store, request));
   answer(PROCEDURES.pushState, (request) => pushState(store, request));
   answer(PROCEDURES.erase, (request) => erase({ link, store, admin, reader, receipts }, request));

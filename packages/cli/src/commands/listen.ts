@@ -20,7 +20,10 @@ interface ListenOptions extends SessionOptions {
 /** `bimip listen`: prints what arrives. */
 export function listenCommand(context: ProgramContext): Command {
   const command = new Command("listen")
-    .description("Print what arrives: first what this device has not had yet, then what comes, until Ctrl-C.")
+    .description(
+      "Print what arrives: first what this device has not had yet, then what comes, until Ctrl-C. A user's first device begins " +
+        "with the oldest message, a further new one with what comes now; --all shows everything.",
+    )
     .option("--count <n>", "end after so many messages", countOption)
     .option("--all", "begin with the oldest message that is stored, one's own included")
     .option("--new", "skip what was stored before");

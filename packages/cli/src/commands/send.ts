@@ -68,6 +68,6 @@ async function textOf(words: readonly string[], { stdin }: ProgramContext): Prom
   if (given !== "" && given !== "-") return given;
   if (stdin.isTTY === true && given === "") throw new CliError('nothing to send: give a text, such as "hello"');
   const text = (await readText(stdin)).replace(/\r?\n$/, "");
-  if (text === "") throw new CliError("nothing to send: standard input is empty");
+  if (text === "") throw new CliError("nothing to send: the text is empty");
   return text;
 }

@@ -36,7 +36,7 @@ export function tokenCommand(context: ProgramContext): Command {
       `
 Examples:
   $ npx bimip token --eid alice@example.com --device phone
-  $ curl -i -H "Authorization: Bearer $(npx bimip token --eid alice@example.com --device phone)" …`,
+  $ npx bimip listen --token "$(npx bimip token --eid alice@example.com --device phone)"`,
     )
     .action(async (options: TokenCommandOptions) => {
       const { eid, device, expires: expiresInS, scope, name } = options;

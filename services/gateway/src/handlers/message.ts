@@ -127,7 +127,8 @@ async function work(gateway: Gateway, session: Session, to: string, line: Outgoi
     }
   } catch (error) {
     gateway.logger.warn({ err: error }, "messages refused for now");
-    for (const message of line.slice(0, 1)) outgoing.refuseBehind(message);
+    const [first] = line;
+    if (first !== undefined) outgoing.refuseBehind(first);
     for (const message of line) {
       refuse(gateway, session, message, tryAgainUnlessKnown(error, message.id, NOT_STORED_DETAILS));
     }

@@ -38,7 +38,8 @@ export function handleReceipt(gateway: Gateway, session: Session, receipt: Signa
   const { receipts } = session;
   const { maxUnconfirmed } = gateway.limits;
   if (receipts.waiting >= maxUnconfirmed) return session.fail(tooMany(maxUnconfirmed, "receipts are under way", id));
-  const conclude = receipts.begin({ index: Number(monotonicId), read: status === SignalStatus.READ });
+  const mark = { index: Number(monotonicId), read: status === SignalStatus.READ };
+  const conclude = receipts.begin(mark, [status, monotonicId, id, authorOf(receipt)].join(" "));
   const namesMessage = id !== "" && authorOf(receipt) !== "";
   if (namesMessage) receipts.tail = tell(gateway, session, receipt, frame, conclude);
   else if (session.logEpoch > 0) conclude(true);
@@ -51,7 +52,7 @@ async function tell(
   session: Session,
   receipt: Signal,
   frame: Frame,
-  conclude: (moves: boolean) => void,
+  conclude: (isDone: boolean) => void,
 ): Promise<void> {
   const before = session.receipts.tail;
   try {
@@ -101,7 +102,7 @@ function append(
   receipt: Signal,
   frame: Frame,
   { kind, logSubject }: Checked,
-  conclude: (moves: boolean) => void,
+  conclude: (isDone: boolean) => void,
 ): void {
   const { id, status, monotonicId } = receipt;
   const author = authorOf(receipt);
