@@ -1,7 +1,7 @@
-import type { IncomingMessage, IncomingPush } from "@bimip/client";
+import type { BimipClient, IncomingMessage, IncomingPush } from "@bimip/client";
 import { Command } from "commander";
 import { CliError } from "../cli-error.js";
-import { createOutput } from "../output.js";
+import { createOutput, type Output } from "../output.js";
 import type { ProgramContext } from "../program-context.js";
 import { connect, createSession, type SessionOptions, withSessionOptions } from "../session.js";
 import { messageJson, messageText } from "../shown-message.js";
@@ -64,6 +64,7 @@ async function listen(options: ListenOptions, context: ProgramContext): Promise<
   done.catch(() => undefined);
   try {
     await Promise.race([connect(session), stop.first, done]);
+    if (shown === 0 && begin === "cursor" && options.new !== true) await noteOlder(client, output);
     if (shown !== options.count) output.note(`listening as ${session.eid}, Ctrl-C ends`);
     await Promise.race([done, stop.first]);
   } catch (error) {
@@ -72,4 +73,11 @@ async function listen(options: ListenOptions, context: ProgramContext): Promise<
     stop.dispose();
     await client.close();
   }
+}
+
+/** A further device begins with what comes now: nobody shall take that for an empty log. */
+async function noteOlder(client: BimipClient, output: Output): Promise<void> {
+  const { total } = await client.unread().catch(() => ({ total: 0 }));
+  if (total > 0)
+    output.note(`nothing new for this device; ${total} of others' messages are unread, --all shows what is stored`);
 }
