@@ -1,5 +1,7 @@
 // The simulation in small, for CI: no rule is broken, one seed has one history, the faults really came, and a bug put into
 // the sources is found. Cannot show more than that for these seeds; `npm run simulate` runs thousands.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { applyMutation, readMutations } from "./mutations.js";
 import { type Outcome, sumCounts } from "./run-seed.js";
@@ -60,4 +62,12 @@ test("a bug put into a copy of the sources is found", async () => {
   copy.write(mutation.file, applyMutation(mutation, copy.read(mutation.file)));
   const found = await copy.simulate(90, ["--until-failure"]);
   expect(found.at(-1)?.failure?.rule).toBe("each once, in order, previous_id unbroken");
+});
+
+test("each bug of the table still fits the sources", () => {
+  const mutations = readMutations();
+  expect(mutations.length).toBeGreaterThan(50);
+  for (const mutation of mutations) {
+    expect(() => applyMutation(mutation, readFileSync(join(ROOT, mutation.file), "utf8"))).not.toThrow();
+  }
 });
