@@ -19,7 +19,8 @@ import { create } from "@bufbuild/protobuf";
 import type { LogEntry } from "@bimip/nats";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Delivery, type LiveEntry } from "./delivery.js";
+import { Delivery } from "./delivery.js";
+import type { LiveEntry } from "./delivery-options.js";
 import { createGatewayMetrics } from "./metrics.js";
 import type { ClientSocket } from "./ports.js";
 

@@ -23,7 +23,8 @@ import {
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
-import { type CatchUpReason, Delivery } from "./delivery.js";
+import { Delivery } from "./delivery.js";
+import type { CatchUpReason } from "./delivery-options.js";
 import { Outgoing } from "./handlers/outgoing.js";
 import type { Gateway } from "./gateway.js";
 import { Repeats } from "./late-resend.js";

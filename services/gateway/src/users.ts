@@ -2,7 +2,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import type { Msg } from "@nats-io/nats-core";
 import { LogTrimmedSchema, SessionClaimSchema, withIndexes } from "@bimip/protocol";
 import { type Link, readEntryHeaders, SUBJECTS, USER_SUBJECT_KINDS } from "@bimip/nats";
-import type { LiveEntry } from "./delivery.js";
+import type { LiveEntry } from "./delivery-options.js";
 import type { Session } from "./session.js";
 
 interface User {
