@@ -201,3 +201,11 @@ export function countViolations(violations: readonly Violation[]): Record<Violat
   for (const { kind } of violations) counts[kind]++;
   return counts;
 }
+
+/** What may still come; anything else is wrong already. */
+const MISSING: ReadonlySet<ViolationKind> = new Set(["lost", "unanswered", "untold"]);
+
+/** How much of what must come has not come yet. */
+export function countMissing(history: History, devices: readonly DeviceName[]): number {
+  return judge(history, devices).violations.filter(({ kind }) => MISSING.has(kind)).length;
+}

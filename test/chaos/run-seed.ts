@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../kit/eventually.js";
 import { type ChaosDevice, connectChaosDevice } from "./chaos-device.js";
-import { judge, judgeLogs, type Verdict, type ViolationKind } from "./checker.js";
+import { countMissing, judge, judgeLogs, type Verdict } from "./checker.js";
 import { planFaults } from "./fault-plan.js";
 import { runFaults } from "./fault-runner.js";
 import { History } from "./history.js";
@@ -134,13 +134,6 @@ async function settle(history: History, devices: readonly ChaosDevice[], tell: (
   // What a resume repeats shows now, and by the pong nothing more is on its way.
   await Promise.all(devices.map(comeBack)).catch((error: unknown) => tell(String(error)));
   await complete();
-}
-
-/** What may still come. */
-const MISSING: ReadonlySet<ViolationKind> = new Set(["lost", "unanswered", "untold"]);
-
-function countMissing(history: History, devices: readonly ChaosDevice[]): number {
-  return judge(history, devices).violations.filter(({ kind }) => MISSING.has(kind)).length;
 }
 
 async function comeBack({ key, client, line }: ChaosDevice): Promise<void> {
