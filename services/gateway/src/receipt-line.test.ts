@@ -46,6 +46,17 @@ test("a client that does not give it again is let through after 15 s", () => {
   expect(indexes()).toEqual([6]);
 });
 
+test("what was not given again before the session ended is never passed", () => {
+  vi.useFakeTimers();
+  const { receipts, begin, indexes } = line();
+  begin(4)(true);
+  begin(5)(false);
+  begin(6)(true);
+  receipts.end();
+  vi.advanceTimersByTime(60_000);
+  expect(indexes()).toEqual([4]);
+});
+
 test("READ is kept apart; what names no index moves nothing", () => {
   const { begin, passed } = line();
   begin(0)(true);

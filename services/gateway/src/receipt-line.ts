@@ -25,6 +25,7 @@ export class ReceiptLine {
   /** Those that could not be stored, by name, until they come again. */
   readonly #failed = new Map<string, Entry>();
   readonly #onPassed: (mark: ReceiptMark) => void;
+  #ended = false;
 
   /** @param onPassed called for each mark, in order, when the cursor may move there */
   constructor(onPassed: (mark: ReceiptMark) => void) {
@@ -52,10 +53,17 @@ export class ReceiptLine {
         this.#conclude(entry, false); // the first of them is still waited for
       } else {
         this.#failed.set(name, entry);
-        setTimeout(() => this.#forget(name, entry, false), AGAIN_WITHIN_MS).unref();
+        setTimeout(() => {
+          if (!this.#ended) this.#forget(name, entry, false);
+        }, AGAIN_WITHIN_MS).unref();
       }
       this.#pass();
     };
+  }
+
+  /** The session is over: what was to be given again was not, so the cursor stays before it and the entry is replayed. */
+  end(): void {
+    this.#ended = true;
   }
 
   #conclude(entry: Entry, moves: boolean): void {

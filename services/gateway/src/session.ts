@@ -231,6 +231,7 @@ export class Session {
   end(): void {
     this.#closed = true;
     clearTimeout(this.#expiry);
+    this.receipts.end();
     // Seen only once it was told what may be gone: an expired log is known by how long a device was away.
     const { announced, atHead } = this.delivery;
     if (announced) this.#gateway.progress.device(this, { handed: this.handed, seen: atHead }, true);
