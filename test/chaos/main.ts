@@ -58,3 +58,5 @@ async function main(): Promise<void> {
 process.once("SIGINT", () => process.exit(130));
 process.once("SIGTERM", () => process.exit(143));
 await main();
+// Nothing is open any more, and yet Node 20 may wait for ever in its own end, for requests of sockets that were reset.
+process.exit();
