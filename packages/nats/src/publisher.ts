@@ -5,6 +5,7 @@ import { type Append, type AppendCallback, type AppendResult, type Item, Lane, S
 import { messageIdHeader } from "./message-id-header.js";
 import { parsePubAck } from "./pub-ack.js";
 import { readEntryHeaders } from "./raw-headers.js";
+import { stepMs } from "./steps.js";
 
 export interface PublisherOptions {
   /** From the call on; then the append and all behind it in its lane fail as retryable. Default 12,000: an election takes 4–9 s. */
@@ -244,7 +245,7 @@ export class Publisher {
   #hold(lane: Lane): void {
     if (lane.underWay.some((item) => item.outcome === "waiting")) return;
     lane.queue.unshift(...lane.underWay.splice(0));
-    const backoffMs = BACKOFF_MS[Math.min(lane.failures++, BACKOFF_MS.length - 1)] ?? 1_000;
+    const backoffMs = stepMs(BACKOFF_MS, lane.failures++);
     lane.heldUntilMs = performance.now() + backoffMs;
   }
 

@@ -10,7 +10,7 @@ import {
   withIndexes,
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
-import type { LogEntry } from "@bimip/nats";
+import { type LogEntry, stepMs } from "@bimip/nats";
 import type { CatchUpReason, DeliveryOptions, LiveEntry, Start } from "./delivery-options.js";
 
 interface NextPage {
@@ -104,11 +104,6 @@ export class Delivery {
     this.#toCatchUp(reason);
     if (this.#trimmedTo >= start.firstId) this.onTrimmed(this.#trimmedTo);
     return overtaken;
-  }
-
-  /** Not started yet: a manual RESUME is waited for, or the first start is still to come. */
-  get idle(): boolean {
-    return this.#mode === "idle";
   }
 
   /** A live copy. */
@@ -234,7 +229,7 @@ export class Delivery {
         if (failures === 0) this.#o.onError(error);
         target = undefined;
         next = undefined;
-        await delay((RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)] ?? 0) * (0.5 + Math.random()));
+        await delay(stepMs(RETRY_MS, failures++) * (0.5 + Math.random()));
       }
     }
   }

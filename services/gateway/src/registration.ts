@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { call, type Link, PROCEDURES, sessionKey } from "@bimip/nats";
+import { call, type Link, PROCEDURES, sessionKey, stepMs } from "@bimip/nats";
 
 export interface RegistrationOptions {
   readonly link: Link;
@@ -60,7 +60,7 @@ export class Registration {
         this.#o.onEpoch(await this.#tell(true));
         return;
       } catch {
-        await delay(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0);
+        await delay(stepMs(RETRY_MS, attempt));
       }
     }
   }

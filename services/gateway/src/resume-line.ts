@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ResumeResponse } from "@bimip/protocol";
+import { stepMs } from "@bimip/nats";
 
 /** What a RESUME asks for; connecting is one too. */
 export interface ResumeAsked {
@@ -89,7 +90,7 @@ export class ResumeLine {
         this.#o.onOvertaken(asked);
         return undefined;
       }
-      await delay(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0);
+      await delay(stepMs(RETRY_MS, attempt));
     }
   }
 }

@@ -74,6 +74,7 @@ export class Session {
   readonly #registration: Registration;
   readonly #identityPrefix: Uint8Array;
   #expiry: NodeJS.Timeout | undefined;
+  /** Resolves once live copies reach this session: nothing may be read from the log before. */
   #begun: Promise<void> = Promise.resolve();
   readonly #resumes: ResumeLine;
   #standing: Standing = { epoch: 0, handed: 0, cursor: 0, read: 0 };
@@ -135,11 +136,6 @@ export class Session {
       if (resume === "automatic") this.#replay(answer, "connect", { id: "", withOwn: false });
     });
     await this.#begun;
-  }
-
-  /** Resolves once live copies reach this session: nothing may be read from the log before. */
-  get begun(): Promise<void> {
-    return this.#begun;
   }
 
   /** The log that this session's indexes belong to; 0 until storage has said. */
