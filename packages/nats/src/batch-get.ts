@@ -1,12 +1,11 @@
 import { createInbox, type Msg } from "@nats-io/nats-core";
 import type { Link } from "./connect.js";
-import { logStream, SUBJECTS } from "./names.js";
 import { readEntryHeaders } from "./raw-headers.js";
 
-/** Entries of one user's log, in order. */
+/** Entries of one stream under one subject, or under a pattern, in order. */
 export interface BatchQuery {
-  readonly partition: number;
-  readonly eid: string;
+  readonly stream: string;
+  readonly subject: string;
   /** Where to begin: behind an index, or with what was stored at this time or later (epoch milliseconds). */
   readonly from: { readonly after: number } | { readonly sinceMs: number };
   /** Entries at most. */
@@ -32,11 +31,10 @@ export async function batchGet(
   query: BatchQuery,
   onEntry: (index: number, message: Msg) => void,
 ): Promise<void> {
-  const { partition, eid, from, limit, maxBytes } = query;
+  const { stream, subject, from, limit, maxBytes } = query;
   const start =
     "after" in from ? { seq: from.after + 1 } : { start_time: new Date(Math.max(from.sinceMs, 0)).toISOString() };
-  const request = { ...start, next_by_subj: SUBJECTS.log(partition, eid), batch: limit, max_bytes: maxBytes };
-  const stream = logStream(partition);
+  const request = { ...start, next_by_subj: subject, batch: limit, max_bytes: maxBytes };
   if (!link.up) throw new Error(`reading ${stream}: NATS is away`);
   const inbox = createInbox();
   return new Promise((resolve, reject) => {

@@ -38,17 +38,16 @@ export class CasBucket {
   }
 
   /**
-   * Writes if the key still has `revision`; false when somebody else wrote in between. A write that fails with an error
-   * may have been done all the same.
+   * Writes if the key still has `revision`; answers with the new revision, undefined when somebody else wrote in between. A
+   * write that fails with an error may have been done all the same.
    *
    * @param revision as read, {@link NO_REVISION} for a key that held nothing
    */
-  async write(key: string, bytes: Uint8Array, revision: number): Promise<boolean> {
+  async write(key: string, bytes: Uint8Array, revision: number): Promise<number | undefined> {
     try {
-      await this.#kv.put(key, bytes, { previousSeq: revision });
-      return true;
+      return await this.#kv.put(key, bytes, { previousSeq: revision });
     } catch (error) {
-      if (isConflict(error)) return false;
+      if (isConflict(error)) return undefined;
       throw error;
     }
   }

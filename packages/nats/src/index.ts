@@ -1,5 +1,10 @@
+export { type AtomicEntry, type AtomicWrite, createAtomicWrite } from "./atomic-write.js";
+export { BucketFeed, type BucketFeedOptions, type FeedEntry } from "./bucket-feed.js";
+export { bucketHead } from "./bucket-head.js";
+export { scanBucket } from "./bucket-scan.js";
 export { CasBucket, type CasValue, isConflict, NO_REVISION } from "./cas-bucket.js";
 export { connectNats, type Link, type NatsConnection } from "./connect.js";
+export type { ContactRecord, ContactSide, ContactState, PendingRequest } from "./contact-record.js";
 export { entryId } from "./entry-id.js";
 export type { Append, AppendCallback, AppendResult } from "./lane.js";
 export { LogAdmin, type LogCount } from "./log-admin.js";
@@ -7,9 +12,14 @@ export { LogEpochs } from "./log-epochs.js";
 export { createLogReader, type LogEntry, type LogReader, type StoredEntry } from "./log-reader.js";
 export { type Scanned, type ScannedEntry, type ScanRequest, scanLog } from "./log-scan.js";
 export {
+  AWARENESS_KEY_KINDS,
+  awarenessUserKey,
   BUCKETS,
   CATALOGUE,
   CONSUMERS,
+  contactKey,
+  contactKeysOf,
+  GATEWAY_SUBJECT_KINDS,
   HEADERS,
   logStream,
   META_KEYS,
@@ -27,7 +37,7 @@ export { parsePubAck, type PubAck } from "./pub-ack.js";
 export { laneDepthFor, Publisher, type PublisherOptions } from "./publisher.js";
 export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
 export { call, type Procedure, serve } from "./rpc.js";
-export type { SessionRecord } from "./session-record.js";
+export type { DevicePresence, GatewayLease, SessionRecord } from "./session-record.js";
 export { stepMs } from "./steps.js";
 export {
   ensureTopology,

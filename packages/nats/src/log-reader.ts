@@ -55,8 +55,11 @@ export async function createLogReader(link: Link, partitions: number): Promise<L
     page: (eid, after, limit) =>
       inTurn(async () => {
         const entries: LogEntry[] = [];
-        const query = { partition: partitionOf(eid, partitions), eid, from: { after }, limit, maxBytes: PAGE_BYTES };
-        await batchGet(link, query, (index, { data }) => entries.push({ index, bytes: data }));
+        const partition = partitionOf(eid, partitions);
+        const log = { stream: logStream(partition), subject: SUBJECTS.log(partition, eid) };
+        await batchGet(link, { ...log, from: { after }, limit, maxBytes: PAGE_BYTES }, (index, { data }) =>
+          entries.push({ index, bytes: data }),
+        );
         return entries;
       }),
     first: (eid) =>

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type BatchQuery, batchGet } from "./batch-get.js";
 import type { Link } from "./connect.js";
 import type { LogReader } from "./log-reader.js";
-import { HEADERS } from "./names.js";
+import { HEADERS, logStream, SUBJECTS } from "./names.js";
 import { partitionOf } from "./partition.js";
 
 /** An entry that a scan came by. */
@@ -50,6 +50,7 @@ export interface Scanned {
 export async function scanLog(link: Link, reader: LogReader, request: ScanRequest): Promise<Scanned> {
   const { eid } = request;
   const partition = partitionOf(eid, request.partitions);
+  const log = { stream: logStream(partition), subject: SUBJECTS.log(partition, eid) };
   if (!link.up) throw new Error("scanning a log: NATS is away");
   const head = await reader.head(eid);
   let { from, limit, maxBytes } = request;
@@ -59,7 +60,7 @@ export async function scanLog(link: Link, reader: LogReader, request: ScanReques
   while (last < target) {
     if (limit <= 0 || maxBytes <= 0) return { last, complete: false, lastMs: await storedAt(reader, eid, last) };
     let seen = 0;
-    const page = { partition, eid, from, limit: Math.min(PAGE_ENTRIES, limit), maxBytes: PAGE_BYTES };
+    const page = { ...log, from, limit: Math.min(PAGE_ENTRIES, limit), maxBytes: PAGE_BYTES };
     await batchGet(link, page, (index, message) => {
       seen++;
       last = index;

@@ -19,8 +19,30 @@ export const SUBJECTS = {
   claim: (eid: string) => `bimip.to.${nameToToken(eid)}.claim`,
   /** FlowRequest → FlowResponse: may A write to B? */
   flow: "bimip.router.flow",
-  /** SessionEvent → SessionEventRes: a session opened or ended. */
-  sessionEvent: "bimip.awareness.session",
+  /** What awareness answers; each is a ...Request → ...Response of bimip.server, but for the two named. */
+  awareness: {
+    /** SessionEvent → SessionEventRes: a session opened or ended. */
+    session: "bimip.awareness.session",
+    hold: "bimip.awareness.hold",
+    stanza: "bimip.awareness.stanza",
+    contact: "bimip.awareness.contact",
+    /** VisibilityRequest → AwarenessVisibilityRes. */
+    visibility: "bimip.awareness.visibility",
+    snapshot: "bimip.awareness.snapshot",
+    location: "bimip.awareness.location",
+  },
+  /** AwarenessTold: what a replica of awareness has told. */
+  told: "bimip.awareness.told",
+  /** Everything for one gateway's process. */
+  gateway: (gateway: string) => `bimip.gateway.${gateway}.*`,
+  /** AwarenessFanout: for users whose devices it holds. */
+  fanout: (gateway: string) => `bimip.gateway.${gateway}.fanout`,
+  /** Does it still live? It answers with its node. */
+  gatewayPing: (gateway: string) => `bimip.gateway.${gateway}.ping`,
+  /** It was taken for dead and its sessions for ended: if it lives it says what it holds. */
+  swept: (gateway: string) => `bimip.gateway.${gateway}.swept`,
+  /** FlowChanged: a block was made or lifted. */
+  flowChanged: "bimip.flow.changed",
   /** A live-only stanza for a user's online devices, as they get it. */
   stanza: (eid: string) => `bimip.to.${nameToToken(eid)}.stanza`,
   /** Is a device of this user online? A gateway that holds one answers; nobody: no. */
@@ -60,6 +82,9 @@ export const USER_SUBJECT_KINDS = {
   trimmed: "trimmed",
 } as const;
 
+/** The last token of the subjects under `bimip.gateway.<gateway>.`. */
+export const GATEWAY_SUBJECT_KINDS = { fanout: "fanout", ping: "ping", swept: "swept" } as const;
+
 /** Queue groups: of all replicas of a service, one answers. */
 export const QUEUES = { router: "router", awareness: "awareness", storage: "storage" } as const;
 
@@ -85,8 +110,13 @@ export const logStream = (partition: number): string => `LOG_${partition}`;
 export const BUCKETS = {
   /** Facts about the installation, written once. */
   meta: "BIMIP_META",
-  /** One entry per device ever seen: key <eid>.<device>, value SessionRecord as JSON. */
-  sessions: "BIMIP_SESSIONS",
+  /**
+   * What presence is made of, in one bucket so that all of it has one order: sessions (SessionRecord), settings of users
+   * (UserRecord) and relations (ContactRecord), as JSON.
+   */
+  awareness: "BIMIP_AWARENESS",
+  /** Leases: key <gateway>, value GatewayLease as JSON; an entry that is not renewed vanishes. */
+  gateways: "BIMIP_GATEWAYS",
   /** One entry per user: key <eid>, value UserRecord as JSON. */
   users: "BIMIP_USERS",
   /** One entry per user: key <eid>, which receipts the user has given. */
@@ -97,10 +127,21 @@ export const META_KEYS = { partitions: "partitions" } as const;
 
 /** Key of a user in the buckets of users and receipts. */
 export const userKey = (eid: string): string => nameToToken(eid);
-/** Key of a device in the sessions bucket. */
-export const sessionKey = (eid: string, device: string): string => `${nameToToken(eid)}.${nameToToken(device)}`;
-/** Filter for all devices of a user in the sessions bucket. */
-export const sessionKeysOf = (eid: string): string => `${nameToToken(eid)}.>`;
+/** What the first token of a key in the awareness bucket says of its value. */
+export const AWARENESS_KEY_KINDS = { session: "session", user: "user", contact: "contact" } as const;
+
+/** Key of a device's session in the awareness bucket. */
+export const sessionKey = (eid: string, device: string): string =>
+  `${AWARENESS_KEY_KINDS.session}.${nameToToken(eid)}.${nameToToken(device)}`;
+/** Filter for all devices of a user in the awareness bucket. */
+export const sessionKeysOf = (eid: string): string => `${AWARENESS_KEY_KINDS.session}.${nameToToken(eid)}.>`;
+/** Key of a user's settings in the awareness bucket. */
+export const awarenessUserKey = (eid: string): string => `${AWARENESS_KEY_KINDS.user}.${nameToToken(eid)}`;
+/** Key of what a user has with another, as that user sees it, in the awareness bucket. */
+export const contactKey = (eid: string, peer: string): string =>
+  `${AWARENESS_KEY_KINDS.contact}.${nameToToken(eid)}.${nameToToken(peer)}`;
+/** Filter for all that a user has with others in the awareness bucket. */
+export const contactKeysOf = (eid: string): string => `${AWARENESS_KEY_KINDS.contact}.${nameToToken(eid)}.*`;
 
 export const HEADERS = {
   /** Ours: base64url(SHA-256) of what makes a log entry one and the same. */
@@ -142,6 +183,71 @@ export const CATALOGUE: readonly { kind: string; name: string; writes: string; r
     reads: "awareness",
     carries: "SessionEvent → SessionEventRes",
   },
+  {
+    kind: "subject",
+    name: "bimip.awareness.hold",
+    writes: "gateway",
+    reads: "awareness",
+    carries: "HoldRequest → HoldResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.awareness.stanza",
+    writes: "gateway",
+    reads: "awareness",
+    carries: "AwarenessRequest → AwarenessResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.awareness.contact",
+    writes: "gateway",
+    reads: "awareness",
+    carries: "ContactRequest → ContactResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.awareness.visibility",
+    writes: "gateway",
+    reads: "awareness",
+    carries: "VisibilityRequest → AwarenessVisibilityRes",
+  },
+  {
+    kind: "subject",
+    name: "bimip.awareness.snapshot",
+    writes: "gateway",
+    reads: "awareness",
+    carries: "SnapshotRequest → SnapshotResponse",
+  },
+  {
+    kind: "subject",
+    name: "bimip.awareness.location",
+    writes: "gateway",
+    reads: "awareness",
+    carries: "LocationRequest → LocationResponse",
+  },
+  { kind: "subject", name: "bimip.awareness.told", writes: "awareness", reads: "awareness", carries: "AwarenessTold" },
+  {
+    kind: "subject",
+    name: "bimip.gateway.<gateway>.fanout",
+    writes: "awareness",
+    reads: "gateway",
+    carries: "AwarenessFanout: presence and the like for users that it holds",
+  },
+  {
+    kind: "subject",
+    name: "bimip.gateway.<gateway>.ping",
+    writes: "awareness",
+    reads: "gateway",
+    carries: "the gateway's node, if it lives",
+  },
+  {
+    kind: "subject",
+    name: "bimip.gateway.<gateway>.swept",
+    writes: "awareness",
+    reads: "gateway",
+    carries: "its sessions were taken for ended",
+  },
+  { kind: "subject", name: "bimip.flow.changed", writes: "awareness", reads: "gateway", carries: "FlowChanged" },
   {
     kind: "subject",
     name: "bimip.to.<eid>.stanza",
@@ -248,10 +354,17 @@ export const CATALOGUE: readonly { kind: string; name: string; writes: string; r
   { kind: "bucket", name: "BIMIP_META", writes: "storage", reads: "all", carries: "number of partitions" },
   {
     kind: "bucket",
-    name: "BIMIP_SESSIONS",
+    name: "BIMIP_AWARENESS",
     writes: "awareness",
     reads: "awareness, router",
-    carries: "SessionRecord by <eid>.<device>",
+    carries: "session.<eid>.<device>, user.<eid>, contact.<eid>.<peer>",
+  },
+  {
+    kind: "bucket",
+    name: "BIMIP_GATEWAYS",
+    writes: "gateway",
+    reads: "awareness",
+    carries: "GatewayLease by <gateway>",
   },
   { kind: "bucket", name: "BIMIP_USERS", writes: "storage", reads: "storage", carries: "UserRecord by <eid>" },
   { kind: "bucket", name: "BIMIP_RECEIPTS", writes: "storage", reads: "storage", carries: "receipts given by <eid>" },

@@ -1,10 +1,19 @@
 import {
+  AwarenessRequestSchema,
+  AwarenessResponseSchema,
+  AwarenessVisibilityResSchema,
+  ContactRequestSchema,
+  ContactResponseSchema,
   EraseRequestSchema,
   EraseResponseSchema,
   FlowRequestSchema,
   FlowResponseSchema,
   HistoryRequestSchema,
   HistoryResponseSchema,
+  HoldRequestSchema,
+  HoldResponseSchema,
+  LocationRequestSchema,
+  LocationResponseSchema,
   ProgressRequestSchema,
   ProgressResponseSchema,
   PushStateRequestSchema,
@@ -15,19 +24,32 @@ import {
   ResumeResponseSchema,
   SessionEventResSchema,
   SessionEventSchema,
+  SnapshotRequestSchema,
+  SnapshotResponseSchema,
   SubscriptionRequestSchema,
   SubscriptionResponseSchema,
   UnreadRequestSchema,
   UnreadResponseSchema,
+  VisibilityRequestSchema,
 } from "@bimip/protocol";
 import { SUBJECTS } from "./names.js";
 
-const { storage } = SUBJECTS;
+const { awareness, storage } = SUBJECTS;
 
 /** The questions that services ask each other. */
 export const PROCEDURES = {
   flow: { subject: SUBJECTS.flow, request: FlowRequestSchema, response: FlowResponseSchema },
-  sessionEvent: { subject: SUBJECTS.sessionEvent, request: SessionEventSchema, response: SessionEventResSchema },
+  sessionEvent: { subject: awareness.session, request: SessionEventSchema, response: SessionEventResSchema },
+  hold: { subject: awareness.hold, request: HoldRequestSchema, response: HoldResponseSchema },
+  awareness: { subject: awareness.stanza, request: AwarenessRequestSchema, response: AwarenessResponseSchema },
+  contact: { subject: awareness.contact, request: ContactRequestSchema, response: ContactResponseSchema },
+  visibility: {
+    subject: awareness.visibility,
+    request: VisibilityRequestSchema,
+    response: AwarenessVisibilityResSchema,
+  },
+  snapshot: { subject: awareness.snapshot, request: SnapshotRequestSchema, response: SnapshotResponseSchema },
+  location: { subject: awareness.location, request: LocationRequestSchema, response: LocationResponseSchema },
   resume: { subject: storage.resume, request: ResumeRequestSchema, response: ResumeResponseSchema },
   progress: { subject: storage.progress, request: ProgressRequestSchema, response: ProgressResponseSchema },
   receipts: { subject: storage.receipts, request: ReceiptsRequestSchema, response: ReceiptsResponseSchema },

@@ -1,11 +1,39 @@
-/** What the sessions bucket holds for a device; JSON. */
+/** What a device said last of its user's presence (Awareness, type 1). */
+export interface DevicePresence {
+  /** AwarenessStatus, 1 to 5. */
+  readonly status: number;
+  readonly details: string;
+  /** Visibility that narrows the user's setting while this holds; 0 = it does not. */
+  readonly visibility: number;
+  /** Epoch milliseconds. */
+  readonly atMs: number;
+  /** When it falls back to ONLINE, epoch milliseconds; 0 = never. */
+  readonly untilMs: number;
+}
+
+/** What the awareness bucket holds for a device, one entry per device ever seen; JSON. */
 export interface SessionRecord {
   readonly eid: string;
   readonly device: string;
-  /** The gateway, and the connection there. */
   readonly node: string;
+  /** The gateway's process. */
+  readonly gateway: string;
+  /** The connection there. */
   readonly sessionId: string;
-  readonly online: boolean;
-  /** Epoch milliseconds: when it connected, or ended. */
-  readonly at: number;
+  /** leaving: it ended, but may come back within the grace period; gone: it did not. */
+  readonly state: "online" | "leaving" | "gone";
+  /** How it ended; a swept session is there again if its gateway says so. "" while online. */
+  readonly ended: "" | "closed" | "swept";
+  /** When it connected, epoch milliseconds: of two sessions of a device the later one counts. */
+  readonly sinceMs: number;
+  /** When it connected, or ended; epoch milliseconds. */
+  readonly atMs: number;
+  readonly presence: DevicePresence;
+  /** The replica of awareness that wrote this: it tells those who may see it. */
+  readonly by: string;
+}
+
+/** Bucket BIMIP_GATEWAYS, JSON. */
+export interface GatewayLease {
+  readonly node: string;
 }

@@ -76,6 +76,26 @@ function deadStreamConfig(options: TopologyOptions): StreamShape {
   };
 }
 
+/** An entry of the bucket of gateways that is not renewed vanishes after so long. */
+const LEASE_MS = 10_000;
+
+/** A bucket whose entries can be changed two at once: both sides of a relation (ADR-50). */
+function awarenessBucketConfig(options: TopologyOptions): StreamShape {
+  return {
+    name: `KV_${BUCKETS.awareness}`,
+    subjects: [`$KV.${BUCKETS.awareness}.>`],
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.New,
+    storage: StorageType.File,
+    num_replicas: options.replicas,
+    max_msgs_per_subject: 1,
+    allow_rollup_hdrs: true,
+    deny_delete: true,
+    allow_direct: true,
+    allow_atomic: true,
+  };
+}
+
 /**
  * Makes the streams and buckets, or brings them to the configured shape. May run in several replicas at once.
  *
@@ -85,9 +105,9 @@ export async function ensureTopology(nc: NatsConnection, options: TopologyOption
   const jsm = await jetstreamManager(nc);
   const meta = await openBucket(nc, BUCKETS.meta, options.replicas);
   const partitions = await ensurePartitions(meta, options.partitions);
-  for (const bucket of [BUCKETS.sessions, BUCKETS.users, BUCKETS.receipts]) {
-    await openBucket(nc, bucket, options.replicas);
-  }
+  for (const bucket of [BUCKETS.users, BUCKETS.receipts]) await openBucket(nc, bucket, options.replicas);
+  await new Kvm(nc).create(BUCKETS.gateways, { history: 1, replicas: options.replicas, ttl: LEASE_MS });
+  await ensureStream(jsm, awarenessBucketConfig(options));
   await ensureStream(jsm, pushStreamConfig(options));
   await ensureStream(jsm, deadStreamConfig(options));
   for (let partition = 0; partition < partitions; partition++) {

@@ -23,11 +23,12 @@ export function encodeStanza<K extends StanzaKind>(kind: K, value: StanzaValue<K
     const text = cause instanceof Error ? cause.message : String(cause);
     throw new BimipError(ErrorCode.FIELD_WRONG, `cannot encode ${kind}: ${text}`, { cause });
   }
-  return wrapPayload(STANZA_ROUTE[kind], payload);
+  return encodePayload(kind, payload);
 }
 
-/** An envelope of route and payload. */
-function wrapPayload(route: number, payload: Uint8Array): Uint8Array {
+/** A complete MessageScheme around a payload of that kind that is encoded already; the payload is copied to its end. */
+export function encodePayload(kind: StanzaKind, payload: Uint8Array): Uint8Array {
+  const route = STANZA_ROUTE[kind];
   const tag = route * 8 + BYTES_WIRE_TYPE;
   const headSize = 1 + varintSize(route) + varintSize(tag) + varintSize(payload.length);
   const out = new Uint8Array(headSize + payload.length);

@@ -1,9 +1,13 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  AwarenessSchema,
   BimipError,
+  BodySchema,
   decodeFrame,
+  encodeBody,
+  encodePayload,
   encodeSent,
   encodeStanza,
   ErrorCode,
@@ -76,6 +80,46 @@ describe("encodeSent", () => {
           logId: BigInt(logId),
         });
         expect(encodeSent({ id, toEid, timestampMs, monotonicId, logId })).toEqual(encodeStanza("signal", signal));
+      }),
+    );
+  });
+});
+
+const awareness = fc
+  .record({
+    id: fc.string({ unit: "grapheme-composite", maxLength: 128 }),
+    status: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+    details: fc.string({ maxLength: 300 }),
+  })
+  .map((init) => create(AwarenessSchema, init));
+
+describe("encodePayload", () => {
+  it("is what encodeStanza makes, the payload at its end", () => {
+    fc.assert(
+      fc.property(awareness, (value) => {
+        const payload = toBinary(AwarenessSchema, value);
+        const frame = encodePayload("awareness", payload);
+        expect(frame).toEqual(encodeStanza("awareness", value));
+        expect(frame.subarray(frame.length - payload.length)).toEqual(payload);
+      }),
+    );
+    for (const kind of STANZA_KINDS) expect(decodeFrame(encodePayload(kind, new Uint8Array(0))).stanza.kind).toBe(kind);
+  });
+});
+
+describe("encodeBody", () => {
+  it("is what encodeStanza makes", () => {
+    const route = fc.constantFrom(2, 9);
+    const timestampMs = fc.maxSafeNat().filter((n) => n > 0);
+    fc.assert(
+      fc.property(route, fc.array(awareness, { maxLength: 40 }), timestampMs, (route, list, timestampMs) => {
+        const body = create(BodySchema, {
+          route: BigInt(route),
+          awarenessList: list,
+          timestamp: BigInt(timestampMs),
+        });
+        const parts = { route, awareness: list.map((value) => toBinary(AwarenessSchema, value)), timestampMs };
+        expect(encodeBody(parts)).toEqual(encodeStanza("body", body));
       }),
     );
   });

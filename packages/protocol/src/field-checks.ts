@@ -39,6 +39,14 @@ export const optionalLabel: Check<string> = (value) => (value === "" ? undefined
 /** A short word that must be there. */
 export const label: Check<string> = (value) => at("", nameProblem(value, LIMITS.typeBytes));
 
+/** Any text of at most `maxBytes` bytes. */
+export function textUpTo(maxBytes: number): Check<string> {
+  return (value) => {
+    const bytes = utf8Length(value);
+    return bytes > maxBytes ? problem(`is too long: ${bytes} bytes, at most ${maxBytes}`) : undefined;
+  };
+}
+
 /** An account: `eid` is needed, the device may be set. */
 export const identity: Check<Identity | undefined> = (value) => {
   if (value === undefined) return problem("is missing", "eid");

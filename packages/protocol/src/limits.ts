@@ -14,6 +14,8 @@ export const LIMITS = {
   frameBytes: 1_048_576,
   /** Nested messages (and unknown groups) in one frame, the envelope counted as the first. */
   recursionDepth: 16,
+  /** `details` of an Awareness: kept, and told to everybody who connects. */
+  detailsBytes: 1_024,
   /** UTF-16 units of `details` that an ErrorMessage carries at most. */
   errorDetailsUnits: 1024,
   /** Items that one Page of a log's history holds at most; the receipts that belong to them come on top. */

@@ -98,7 +98,7 @@ export const STANZA_RULES: { readonly [K in StanzaKind]: StanzaRules<StanzaValue
       latitude: check.latitude,
       longitude: check.longitude,
       ttl: check.int32From(0),
-      details: check.anything,
+      details: check.textUpTo(LIMITS.detailsBytes),
       timestamp: check.timestamp,
       visibility: check.code(VisibilitySchema, { optional: true }),
     },

@@ -208,6 +208,20 @@ export const settings = {
     default: "accept",
     doc: "A recipient the broker has never seen is written to (`accept`) or refused with 404 (`reject`).",
   }),
+  BIMIP_OFFLINE_GRACE_MS: whole({
+    min: 0,
+    max: 600_000,
+    unit: "milliseconds",
+    default: 5_000,
+    doc: "How long a user whose last device went may come back before contacts are told OFFLINE.",
+  }),
+  BIMIP_AWARENESS_CONTACTS_PER_SECOND: whole({
+    min: 100,
+    max: 10_000_000,
+    unit: "contacts a second",
+    default: 20_000,
+    doc: "How many contacts one user's changes of presence reach in a second. Beyond, changes wait and only the newest is told: a user with 5,000 contacts online is told of at most four times a second.",
+  }),
   BIMIP_FLOW_CACHE_MS: whole({
     min: 0,
     max: 60_000,
@@ -262,6 +276,12 @@ export const settings = {
     unit: "bytes",
     default: 268_435_456,
     doc: "The same for all sessions of a gateway; beyond, messages are answered with 503. What it may need in memory while NATS is away.",
+  }),
+  BIMIP_MAX_CONTACTS: whole({
+    min: 1,
+    max: 100_000,
+    default: 5_000,
+    doc: "Others whom one user may follow, be followed by, know or block. A request beyond, of either side, is answered with 409.",
   }),
   BIMIP_AUTH_TIMEOUT_MS: whole({
     min: 100,

@@ -12,9 +12,11 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file bimip/server/server.proto.
  */
 export const file_bimip_server_server: GenFile = /*@__PURE__*/
-  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkifwoMU2Vzc2lvbkV2ZW50EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEgwKBG9wZW4YBSABKAgSEQoJdGltZXN0YW1wGAYgASgDEg8KB2FkZHJlc3MYByABKAkiIAoPU2Vzc2lvbkV2ZW50UmVzEg0KBWVwb2NoGAEgASgDIkEKDFNlc3Npb25DbGFpbRIOCgZkZXZpY2UYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoAyJdCg1SZXN1bWVSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDQoFYWZ0ZXIYAyABKAMSEQoJdGltZXN0YW1wGAQgASgDEg0KBWVwb2NoGAUgASgDIoQBCg5SZXN1bWVSZXNwb25zZRINCgVhZnRlchgBIAEoAxIQCghmaXJzdF9pZBgCIAEoAxIMCgRoZWFkGAMgASgDEg0KBWVwb2NoGAQgASgDEg8KB2RldGFpbHMYBSABKAkSEwoLYmV5b25kX2hlYWQYBiABKAgSDgoGaGFuZGVkGAcgASgDImsKD1Byb2dyZXNzUmVxdWVzdBItCgdkZXZpY2VzGAEgAygLMhwuYmltaXAuc2VydmVyLkRldmljZVByb2dyZXNzEikKBXVzZXJzGAIgAygLMhouYmltaXAuc2VydmVyLlVzZXJQcm9ncmVzcyISChBQcm9ncmVzc1Jlc3BvbnNlIn0KDkRldmljZVByb2dyZXNzEgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDgoGY3Vyc29yGAMgASgDEg4KBmhhbmRlZBgEIAEoAxIMCgRyZWFkGAUgASgDEhEKCWxhc3Rfc2VlbhgGIAEoAxINCgVlcG9jaBgHIAEoAyJpCgxVc2VyUHJvZ3Jlc3MSCwoDZWlkGAEgASgJEg4KBnB1c2hlZBgCIAEoAxItCghyZWNlaXB0cxgDIAMoCzIbLmJpbWlwLnNlcnZlci5SZWNlaXB0c0dpdmVuEg0KBWVwb2NoGAQgASgDIjAKDVJlY2VpcHRzR2l2ZW4SDgoGc3RhdHVzGAEgASgFEg8KB2luZGV4ZXMYAiADKAMiHgoPUmVjZWlwdHNSZXF1ZXN0EgsKA2VpZBgBIAEoCSJQChBSZWNlaXB0c1Jlc3BvbnNlEi0KCHJlY2VpcHRzGAEgAygLMhsuYmltaXAuc2VydmVyLlJlY2VpcHRzR2l2ZW4SDQoFZXBvY2gYAiABKAMibQoOSGlzdG9yeVJlcXVlc3QSCwoDZWlkGAEgASgJEgwKBHdpdGgYAiABKAkSDgoGYmVmb3JlGAMgASgDEg0KBWFmdGVyGAQgASgDEg0KBWxpbWl0GAUgASgFEhIKCmV2ZXJ5dGhpbmcYBiABKAgiPAoPSGlzdG9yeVJlc3BvbnNlEg0KBWl0ZW1zGAEgAygMEgwKBG5leHQYAiABKAMSDAoEZG9uZRgDIAEoCCIqCg1VbnJlYWRSZXF1ZXN0EgsKA2VpZBgBIAEoCRIMCgR3aXRoGAIgASgJIkcKDlVucmVhZFJlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5iaW1pcC5zZXJ2ZXIuVW5yZWFkRnJvbRINCgV0b3RhbBgCIAEoBSI5CgpVbnJlYWRGcm9tEgsKA2VpZBgBIAEoCRINCgVjb3VudBgCIAEoBRIPCgdsYXN0X2lkGAMgASgDIloKE1N1YnNjcmlwdGlvblJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIUCgxzdWJzY3JpcHRpb24YAyABKAkSEAoIZXhwZWN0ZWQYBCABKAkiFgoUU3Vic2NyaXB0aW9uUmVzcG9uc2UiHwoQUHVzaFN0YXRlUmVxdWVzdBILCgNlaWQYASABKAkiowEKEVB1c2hTdGF0ZVJlc3BvbnNlEg0KBWFja2VkGAEgASgDEg4KBnB1c2hlZBgCIAEoAxINCgVlcG9jaBgDIAEoAxI1Cg1zdWJzY3JpcHRpb25zGAQgAygLMh4uYmltaXAuc2VydmVyLlB1c2hTdWJzY3JpcHRpb24SKQoHZGV2aWNlcxgFIAMoCzIYLmJpbWlwLnNlcnZlci5QdXNoRGV2aWNlIiwKClB1c2hEZXZpY2USDgoGZGV2aWNlGAEgASgJEg4KBmN1cnNvchgCIAEoAyI4ChBQdXNoU3Vic2NyaXB0aW9uEg4KBmRldmljZRgBIAEoCRIUCgxzdWJzY3JpcHRpb24YAiABKAkiGwoMRXJhc2VSZXF1ZXN0EgsKA2VpZBgBIAEoCSIzCg1FcmFzZVJlc3BvbnNlEg4KBmVyYXNlZBgBIAEoAxISCgp0cmltbWVkX3RvGAIgASgDIiAKCkxvZ1RyaW1tZWQSEgoKdHJpbW1lZF90bxgBIAEoA2IGcHJvdG8z");
+  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkikAEKDFNlc3Npb25FdmVudBILCgNlaWQYASABKAkSDgoGZGV2aWNlGAIgASgJEgwKBG5vZGUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIMCgRvcGVuGAUgASgIEhEKCXRpbWVzdGFtcBgGIAEoAxIPCgdhZGRyZXNzGAcgASgJEg8KB2dhdGV3YXkYCCABKAkiIAoPU2Vzc2lvbkV2ZW50UmVzEg0KBWVwb2NoGAEgASgDIkEKDFNlc3Npb25DbGFpbRIOCgZkZXZpY2UYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoAyJaCgtIb2xkUmVxdWVzdBIMCgRub2RlGAEgASgJEg8KB2dhdGV3YXkYAiABKAkSLAoIc2Vzc2lvbnMYAyADKAsyGi5iaW1pcC5zZXJ2ZXIuU2Vzc2lvbkV2ZW50Ig4KDEhvbGRSZXNwb25zZSJkChBBd2FyZW5lc3NSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEhEKCWF3YXJlbmVzcxgFIAEoDCIyChFBd2FyZW5lc3NSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkiWwoOQ29udGFjdFJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIMCgRub2RlGAMgASgJEg8KB2NvbnRhY3QYBCABKAwSDQoFYWZ0ZXIYBSABKAkiUAoPQ29udGFjdFJlc3BvbnNlEgwKBGNvZGUYASABKAUSDwoHZGV0YWlscxgCIAEoCRIQCghjb250YWN0cxgDIAMoDBIMCgRuZXh0GAQgASgJInEKEVZpc2liaWxpdHlSZXF1ZXN0EgoKAmlkGAEgASgJEgsKA2VpZBgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSDAoEbm9kZRgEIAEoCRIMCgR0eXBlGAUgASgFEhQKDGRpc3BsYXlfbmFtZRgGIAEoCSI/Cg9TbmFwc2hvdFJlcXVlc3QSCwoDZWlkGAEgASgJEhAKCHJldmlzaW9uGAIgASgDEg0KBWFmdGVyGAMgASgJInMKEFNuYXBzaG90UmVzcG9uc2USLQoHZW50cmllcxgBIAMoCzIcLmJpbWlwLnNlcnZlci5Bd2FyZW5lc3NFbnRyeRIQCghyZXZpc2lvbhgCIAEoAxIMCgRuZXh0GAMgASgJEhAKCHJlcXVlc3RzGAQgAygMIjAKDkF3YXJlbmVzc0VudHJ5EgsKA2VpZBgBIAEoCRIRCglhd2FyZW5lc3MYAiABKAwiXQoPTG9jYXRpb25SZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRIQCghsb2NhdGlvbhgEIAEoDBINCgVvcmRlchgFIAEoAyIxChBMb2NhdGlvblJlc3BvbnNlEgwKBGNvZGUYASABKAUSDwoHZGV0YWlscxgCIAEoCSK9AQoPQXdhcmVuZXNzRmFub3V0EgoKAnRvGAEgAygJEgsKA2VpZBgCIAEoCRISCgpub3RfZGV2aWNlGAMgASgJEhAKCHJldmlzaW9uGAQgASgDEg8KB2FzX2JvZHkYBSABKAgSEwoJYXdhcmVuZXNzGAYgASgMSAASEgoIbG9jYXRpb24YByABKAxIABIRCgdjb250YWN0GAggASgMSAASFAoKdmlzaWJpbGl0eRgJIAEoDEgAQggKBnN0YW56YSIyCg1Bd2FyZW5lc3NUb2xkEg8KB3JlcGxpY2EYASABKAkSEAoIcmV2aXNpb24YAiABKAMiLQoLRmxvd0NoYW5nZWQSCwoDZWlkGAEgASgJEhEKCW90aGVyX2VpZBgCIAEoCSJdCg1SZXN1bWVSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDQoFYWZ0ZXIYAyABKAMSEQoJdGltZXN0YW1wGAQgASgDEg0KBWVwb2NoGAUgASgDIoQBCg5SZXN1bWVSZXNwb25zZRINCgVhZnRlchgBIAEoAxIQCghmaXJzdF9pZBgCIAEoAxIMCgRoZWFkGAMgASgDEg0KBWVwb2NoGAQgASgDEg8KB2RldGFpbHMYBSABKAkSEwoLYmV5b25kX2hlYWQYBiABKAgSDgoGaGFuZGVkGAcgASgDImsKD1Byb2dyZXNzUmVxdWVzdBItCgdkZXZpY2VzGAEgAygLMhwuYmltaXAuc2VydmVyLkRldmljZVByb2dyZXNzEikKBXVzZXJzGAIgAygLMhouYmltaXAuc2VydmVyLlVzZXJQcm9ncmVzcyISChBQcm9ncmVzc1Jlc3BvbnNlIn0KDkRldmljZVByb2dyZXNzEgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDgoGY3Vyc29yGAMgASgDEg4KBmhhbmRlZBgEIAEoAxIMCgRyZWFkGAUgASgDEhEKCWxhc3Rfc2VlbhgGIAEoAxINCgVlcG9jaBgHIAEoAyJpCgxVc2VyUHJvZ3Jlc3MSCwoDZWlkGAEgASgJEg4KBnB1c2hlZBgCIAEoAxItCghyZWNlaXB0cxgDIAMoCzIbLmJpbWlwLnNlcnZlci5SZWNlaXB0c0dpdmVuEg0KBWVwb2NoGAQgASgDIjAKDVJlY2VpcHRzR2l2ZW4SDgoGc3RhdHVzGAEgASgFEg8KB2luZGV4ZXMYAiADKAMiHgoPUmVjZWlwdHNSZXF1ZXN0EgsKA2VpZBgBIAEoCSJQChBSZWNlaXB0c1Jlc3BvbnNlEi0KCHJlY2VpcHRzGAEgAygLMhsuYmltaXAuc2VydmVyLlJlY2VpcHRzR2l2ZW4SDQoFZXBvY2gYAiABKAMibQoOSGlzdG9yeVJlcXVlc3QSCwoDZWlkGAEgASgJEgwKBHdpdGgYAiABKAkSDgoGYmVmb3JlGAMgASgDEg0KBWFmdGVyGAQgASgDEg0KBWxpbWl0GAUgASgFEhIKCmV2ZXJ5dGhpbmcYBiABKAgiPAoPSGlzdG9yeVJlc3BvbnNlEg0KBWl0ZW1zGAEgAygMEgwKBG5leHQYAiABKAMSDAoEZG9uZRgDIAEoCCIqCg1VbnJlYWRSZXF1ZXN0EgsKA2VpZBgBIAEoCRIMCgR3aXRoGAIgASgJIkcKDlVucmVhZFJlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5iaW1pcC5zZXJ2ZXIuVW5yZWFkRnJvbRINCgV0b3RhbBgCIAEoBSI5CgpVbnJlYWRGcm9tEgsKA2VpZBgBIAEoCRINCgVjb3VudBgCIAEoBRIPCgdsYXN0X2lkGAMgASgDIloKE1N1YnNjcmlwdGlvblJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIUCgxzdWJzY3JpcHRpb24YAyABKAkSEAoIZXhwZWN0ZWQYBCABKAkiFgoUU3Vic2NyaXB0aW9uUmVzcG9uc2UiHwoQUHVzaFN0YXRlUmVxdWVzdBILCgNlaWQYASABKAkiowEKEVB1c2hTdGF0ZVJlc3BvbnNlEg0KBWFja2VkGAEgASgDEg4KBnB1c2hlZBgCIAEoAxINCgVlcG9jaBgDIAEoAxI1Cg1zdWJzY3JpcHRpb25zGAQgAygLMh4uYmltaXAuc2VydmVyLlB1c2hTdWJzY3JpcHRpb24SKQoHZGV2aWNlcxgFIAMoCzIYLmJpbWlwLnNlcnZlci5QdXNoRGV2aWNlIiwKClB1c2hEZXZpY2USDgoGZGV2aWNlGAEgASgJEg4KBmN1cnNvchgCIAEoAyI4ChBQdXNoU3Vic2NyaXB0aW9uEg4KBmRldmljZRgBIAEoCRIUCgxzdWJzY3JpcHRpb24YAiABKAkiGwoMRXJhc2VSZXF1ZXN0EgsKA2VpZBgBIAEoCSIzCg1FcmFzZVJlc3BvbnNlEg4KBmVyYXNlZBgBIAEoAxISCgp0cmltbWVkX3RvGAIgASgDIiAKCkxvZ1RyaW1tZWQSEgoKdHJpbW1lZF90bxgBIAEoA2IGcHJvdG8z");
 
 /**
+ * Awareness's answer to VisibilityRequest.
+ *
  * @generated from message bimip.server.AwarenessVisibilityRes
  */
 export type AwarenessVisibilityRes = Message<"bimip.server.AwarenessVisibilityRes"> & {
@@ -162,6 +164,13 @@ export type SessionEvent = Message<"bimip.server.SessionEvent"> & {
    * @generated from field: string address = 7;
    */
   address: string;
+
+  /**
+   * The gateway's process: a new one at every start, whatever `node` is called.
+   *
+   * @generated from field: string gateway = 8;
+   */
+  gateway: string;
 };
 
 /**
@@ -220,6 +229,545 @@ export const SessionClaimSchema: GenMessage<SessionClaim> = /*@__PURE__*/
   messageDesc(file_bimip_server_server, 5);
 
 /**
+ * Gateway to awareness, all over at a return of NATS and in turn at any time: these sessions are open. What was swept or got
+ * lost is registered again.
+ *
+ * @generated from message bimip.server.HoldRequest
+ */
+export type HoldRequest = Message<"bimip.server.HoldRequest"> & {
+  /**
+   * @generated from field: string node = 1;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string gateway = 2;
+   */
+  gateway: string;
+
+  /**
+   * `open` is not looked at, `node` and `gateway` are those above.
+   *
+   * @generated from field: repeated bimip.server.SessionEvent sessions = 3;
+   */
+  sessions: SessionEvent[];
+};
+
+/**
+ * Describes the message bimip.server.HoldRequest.
+ * Use `create(HoldRequestSchema)` to create a new message.
+ */
+export const HoldRequestSchema: GenMessage<HoldRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 6);
+
+/**
+ * @generated from message bimip.server.HoldResponse
+ */
+export type HoldResponse = Message<"bimip.server.HoldResponse"> & {
+};
+
+/**
+ * Describes the message bimip.server.HoldResponse.
+ * Use `create(HoldResponseSchema)` to create a new message.
+ */
+export const HoldResponseSchema: GenMessage<HoldResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 7);
+
+/**
+ * Gateway to awareness: what a device said of its user's presence.
+ *
+ * @generated from message bimip.server.AwarenessRequest
+ */
+export type AwarenessRequest = Message<"bimip.server.AwarenessRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * @generated from field: string node = 3;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string session_id = 4;
+   */
+  sessionId: string;
+
+  /**
+   * bimip.Awareness as the device sent it.
+   *
+   * @generated from field: bytes awareness = 5;
+   */
+  awareness: Uint8Array;
+};
+
+/**
+ * Describes the message bimip.server.AwarenessRequest.
+ * Use `create(AwarenessRequestSchema)` to create a new message.
+ */
+export const AwarenessRequestSchema: GenMessage<AwarenessRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 8);
+
+/**
+ * @generated from message bimip.server.AwarenessResponse
+ */
+export type AwarenessResponse = Message<"bimip.server.AwarenessResponse"> & {
+  /**
+   * 0 = done, else a bimip.ErrorCode.
+   *
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * Begins with the field that is wrong.
+   *
+   * @generated from field: string details = 2;
+   */
+  details: string;
+};
+
+/**
+ * Describes the message bimip.server.AwarenessResponse.
+ * Use `create(AwarenessResponseSchema)` to create a new message.
+ */
+export const AwarenessResponseSchema: GenMessage<AwarenessResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 9);
+
+/**
+ * Gateway to awareness: an AwarenessContact of a device.
+ *
+ * @generated from message bimip.server.ContactRequest
+ */
+export type ContactRequest = Message<"bimip.server.ContactRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * @generated from field: string node = 3;
+   */
+  node: string;
+
+  /**
+   * bimip.AwarenessContact as the device sent it.
+   *
+   * @generated from field: bytes contact = 4;
+   */
+  contact: Uint8Array;
+
+  /**
+   * LIST: go on behind this contact.
+   *
+   * @generated from field: string after = 5;
+   */
+  after: string;
+};
+
+/**
+ * Describes the message bimip.server.ContactRequest.
+ * Use `create(ContactRequestSchema)` to create a new message.
+ */
+export const ContactRequestSchema: GenMessage<ContactRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 10);
+
+/**
+ * @generated from message bimip.server.ContactResponse
+ */
+export type ContactResponse = Message<"bimip.server.ContactResponse"> & {
+  /**
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * @generated from field: string details = 2;
+   */
+  details: string;
+
+  /**
+   * bimip.AwarenessContact for the device that asked, in order.
+   *
+   * @generated from field: repeated bytes contacts = 3;
+   */
+  contacts: Uint8Array[];
+
+  /**
+   * LIST: ask again with this as `after`; empty: that was all.
+   *
+   * @generated from field: string next = 4;
+   */
+  next: string;
+};
+
+/**
+ * Describes the message bimip.server.ContactResponse.
+ * Use `create(ContactResponseSchema)` to create a new message.
+ */
+export const ContactResponseSchema: GenMessage<ContactResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 11);
+
+/**
+ * Gateway to awareness: AwarenessVisibility of a device. Answered by AwarenessVisibilityRes.
+ *
+ * @generated from message bimip.server.VisibilityRequest
+ */
+export type VisibilityRequest = Message<"bimip.server.VisibilityRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string eid = 2;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device_id = 3;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: string node = 4;
+   */
+  node: string;
+
+  /**
+   * bimip.Visibility.
+   *
+   * @generated from field: int32 type = 5;
+   */
+  type: number;
+
+  /**
+   * The token's `name`.
+   *
+   * @generated from field: string display_name = 6;
+   */
+  displayName: string;
+};
+
+/**
+ * Describes the message bimip.server.VisibilityRequest.
+ * Use `create(VisibilityRequestSchema)` to create a new message.
+ */
+export const VisibilityRequestSchema: GenMessage<VisibilityRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 12);
+
+/**
+ * Gateway to awareness: everything that a device of this user should know now.
+ *
+ * @generated from message bimip.server.SnapshotRequest
+ */
+export type SnapshotRequest = Message<"bimip.server.SnapshotRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * Answer only with what was known at this revision of the awareness bucket, or later: the session's own registration.
+   *
+   * @generated from field: int64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * Go on behind this contact.
+   *
+   * @generated from field: string after = 3;
+   */
+  after: string;
+};
+
+/**
+ * Describes the message bimip.server.SnapshotRequest.
+ * Use `create(SnapshotRequestSchema)` to create a new message.
+ */
+export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 13);
+
+/**
+ * @generated from message bimip.server.SnapshotResponse
+ */
+export type SnapshotResponse = Message<"bimip.server.SnapshotResponse"> & {
+  /**
+   * Of all whom the user may see, the ones who are offline too.
+   *
+   * @generated from field: repeated bimip.server.AwarenessEntry entries = 1;
+   */
+  entries: AwarenessEntry[];
+
+  /**
+   * What stands here is true at this revision.
+   *
+   * @generated from field: int64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * Ask again with this as `after`; empty: that was all.
+   *
+   * @generated from field: string next = 3;
+   */
+  next: string;
+
+  /**
+   * bimip.AwarenessContact: requests of others that wait for this user's answer.
+   *
+   * @generated from field: repeated bytes requests = 4;
+   */
+  requests: Uint8Array[];
+};
+
+/**
+ * Describes the message bimip.server.SnapshotResponse.
+ * Use `create(SnapshotResponseSchema)` to create a new message.
+ */
+export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 14);
+
+/**
+ * @generated from message bimip.server.AwarenessEntry
+ */
+export type AwarenessEntry = Message<"bimip.server.AwarenessEntry"> & {
+  /**
+   * Whose.
+   *
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * bimip.Awareness.
+   *
+   * @generated from field: bytes awareness = 2;
+   */
+  awareness: Uint8Array;
+};
+
+/**
+ * Describes the message bimip.server.AwarenessEntry.
+ * Use `create(AwarenessEntrySchema)` to create a new message.
+ */
+export const AwarenessEntrySchema: GenMessage<AwarenessEntry> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 15);
+
+/**
+ * Gateway to awareness: a LocationStream of a device.
+ *
+ * @generated from message bimip.server.LocationRequest
+ */
+export type LocationRequest = Message<"bimip.server.LocationRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * @generated from field: string node = 3;
+   */
+  node: string;
+
+  /**
+   * bimip.LocationStream as the device sent it.
+   *
+   * @generated from field: bytes location = 4;
+   */
+  location: Uint8Array;
+
+  /**
+   * Grows with every position of the device: an older one never replaces a newer one.
+   *
+   * @generated from field: int64 order = 5;
+   */
+  order: bigint;
+};
+
+/**
+ * Describes the message bimip.server.LocationRequest.
+ * Use `create(LocationRequestSchema)` to create a new message.
+ */
+export const LocationRequestSchema: GenMessage<LocationRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 16);
+
+/**
+ * @generated from message bimip.server.LocationResponse
+ */
+export type LocationResponse = Message<"bimip.server.LocationResponse"> & {
+  /**
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * @generated from field: string details = 2;
+   */
+  details: string;
+};
+
+/**
+ * Describes the message bimip.server.LocationResponse.
+ * Use `create(LocationResponseSchema)` to create a new message.
+ */
+export const LocationResponseSchema: GenMessage<LocationResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 17);
+
+/**
+ * Awareness to one gateway: for these users' devices there.
+ *
+ * @generated from message bimip.server.AwarenessFanout
+ */
+export type AwarenessFanout = Message<"bimip.server.AwarenessFanout"> & {
+  /**
+   * EIDs.
+   *
+   * @generated from field: repeated string to = 1;
+   */
+  to: string[];
+
+  /**
+   * Whom it is about.
+   *
+   * @generated from field: string eid = 2;
+   */
+  eid: string;
+
+  /**
+   * A device of `eid` that is not told: it said so itself. Empty: none.
+   *
+   * @generated from field: string not_device = 3;
+   */
+  notDevice: string;
+
+  /**
+   * A recipient who was told of `eid` at a higher revision drops it. 0 = whatever was told.
+   *
+   * @generated from field: int64 revision = 4;
+   */
+  revision: bigint;
+
+  /**
+   * As a Body, even if it is but one.
+   *
+   * @generated from field: bool as_body = 5;
+   */
+  asBody: boolean;
+
+  /**
+   * What is told, encoded once: one of these.
+   *
+   * @generated from oneof bimip.server.AwarenessFanout.stanza
+   */
+  stanza: {
+    /**
+     * bimip.Awareness.
+     *
+     * @generated from field: bytes awareness = 6;
+     */
+    value: Uint8Array;
+    case: "awareness";
+  } | {
+    /**
+     * bimip.LocationStream; `revision` is its order.
+     *
+     * @generated from field: bytes location = 7;
+     */
+    value: Uint8Array;
+    case: "location";
+  } | {
+    /**
+     * bimip.AwarenessContact.
+     *
+     * @generated from field: bytes contact = 8;
+     */
+    value: Uint8Array;
+    case: "contact";
+  } | {
+    /**
+     * bimip.AwarenessVisibility.
+     *
+     * @generated from field: bytes visibility = 9;
+     */
+    value: Uint8Array;
+    case: "visibility";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message bimip.server.AwarenessFanout.
+ * Use `create(AwarenessFanoutSchema)` to create a new message.
+ */
+export const AwarenessFanoutSchema: GenMessage<AwarenessFanout> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 18);
+
+/**
+ * Between replicas of awareness: whatever this one wrote up to this revision was told to those who may see it.
+ *
+ * @generated from message bimip.server.AwarenessTold
+ */
+export type AwarenessTold = Message<"bimip.server.AwarenessTold"> & {
+  /**
+   * @generated from field: string replica = 1;
+   */
+  replica: string;
+
+  /**
+   * @generated from field: int64 revision = 2;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message bimip.server.AwarenessTold.
+ * Use `create(AwarenessToldSchema)` to create a new message.
+ */
+export const AwarenessToldSchema: GenMessage<AwarenessTold> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 19);
+
+/**
+ * Awareness to every gateway: forget what is known of the flows between the two.
+ *
+ * @generated from message bimip.server.FlowChanged
+ */
+export type FlowChanged = Message<"bimip.server.FlowChanged"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string other_eid = 2;
+   */
+  otherEid: string;
+};
+
+/**
+ * Describes the message bimip.server.FlowChanged.
+ * Use `create(FlowChangedSchema)` to create a new message.
+ */
+export const FlowChangedSchema: GenMessage<FlowChanged> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 20);
+
+/**
  * Gateway to storage: where does this device go on? Records the device as seen, and as new where it is.
  *
  * @generated from message bimip.server.ResumeRequest
@@ -260,7 +808,7 @@ export type ResumeRequest = Message<"bimip.server.ResumeRequest"> & {
  * Use `create(ResumeRequestSchema)` to create a new message.
  */
 export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 6);
+  messageDesc(file_bimip_server_server, 21);
 
 /**
  * @generated from message bimip.server.ResumeResponse
@@ -321,7 +869,7 @@ export type ResumeResponse = Message<"bimip.server.ResumeResponse"> & {
  * Use `create(ResumeResponseSchema)` to create a new message.
  */
 export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 7);
+  messageDesc(file_bimip_server_server, 22);
 
 /**
  * Gateway or router to storage: maxima, merged with what is kept; nothing ever goes back.
@@ -345,7 +893,7 @@ export type ProgressRequest = Message<"bimip.server.ProgressRequest"> & {
  * Use `create(ProgressRequestSchema)` to create a new message.
  */
 export const ProgressRequestSchema: GenMessage<ProgressRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 8);
+  messageDesc(file_bimip_server_server, 23);
 
 /**
  * @generated from message bimip.server.ProgressResponse
@@ -358,7 +906,7 @@ export type ProgressResponse = Message<"bimip.server.ProgressResponse"> & {
  * Use `create(ProgressResponseSchema)` to create a new message.
  */
 export const ProgressResponseSchema: GenMessage<ProgressResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 9);
+  messageDesc(file_bimip_server_server, 24);
 
 /**
  * @generated from message bimip.server.DeviceProgress
@@ -415,7 +963,7 @@ export type DeviceProgress = Message<"bimip.server.DeviceProgress"> & {
  * Use `create(DeviceProgressSchema)` to create a new message.
  */
 export const DeviceProgressSchema: GenMessage<DeviceProgress> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 10);
+  messageDesc(file_bimip_server_server, 25);
 
 /**
  * @generated from message bimip.server.UserProgress
@@ -451,7 +999,7 @@ export type UserProgress = Message<"bimip.server.UserProgress"> & {
  * Use `create(UserProgressSchema)` to create a new message.
  */
 export const UserProgressSchema: GenMessage<UserProgress> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 11);
+  messageDesc(file_bimip_server_server, 26);
 
 /**
  * @generated from message bimip.server.ReceiptsGiven
@@ -477,7 +1025,7 @@ export type ReceiptsGiven = Message<"bimip.server.ReceiptsGiven"> & {
  * Use `create(ReceiptsGivenSchema)` to create a new message.
  */
 export const ReceiptsGivenSchema: GenMessage<ReceiptsGiven> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 12);
+  messageDesc(file_bimip_server_server, 27);
 
 /**
  * Gateway to storage: which receipts has this user given?
@@ -496,7 +1044,7 @@ export type ReceiptsRequest = Message<"bimip.server.ReceiptsRequest"> & {
  * Use `create(ReceiptsRequestSchema)` to create a new message.
  */
 export const ReceiptsRequestSchema: GenMessage<ReceiptsRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 13);
+  messageDesc(file_bimip_server_server, 28);
 
 /**
  * @generated from message bimip.server.ReceiptsResponse
@@ -518,7 +1066,7 @@ export type ReceiptsResponse = Message<"bimip.server.ReceiptsResponse"> & {
  * Use `create(ReceiptsResponseSchema)` to create a new message.
  */
 export const ReceiptsResponseSchema: GenMessage<ReceiptsResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 14);
+  messageDesc(file_bimip_server_server, 29);
 
 /**
  * Gateway to storage: Query HISTORY. Operator's tools to storage: export (`everything`).
@@ -570,7 +1118,7 @@ export type HistoryRequest = Message<"bimip.server.HistoryRequest"> & {
  * Use `create(HistoryRequestSchema)` to create a new message.
  */
 export const HistoryRequestSchema: GenMessage<HistoryRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 15);
+  messageDesc(file_bimip_server_server, 30);
 
 /**
  * @generated from message bimip.server.HistoryResponse
@@ -601,7 +1149,7 @@ export type HistoryResponse = Message<"bimip.server.HistoryResponse"> & {
  * Use `create(HistoryResponseSchema)` to create a new message.
  */
 export const HistoryResponseSchema: GenMessage<HistoryResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 16);
+  messageDesc(file_bimip_server_server, 31);
 
 /**
  * @generated from message bimip.server.UnreadRequest
@@ -625,7 +1173,7 @@ export type UnreadRequest = Message<"bimip.server.UnreadRequest"> & {
  * Use `create(UnreadRequestSchema)` to create a new message.
  */
 export const UnreadRequestSchema: GenMessage<UnreadRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 17);
+  messageDesc(file_bimip_server_server, 32);
 
 /**
  * @generated from message bimip.server.UnreadResponse
@@ -649,7 +1197,7 @@ export type UnreadResponse = Message<"bimip.server.UnreadResponse"> & {
  * Use `create(UnreadResponseSchema)` to create a new message.
  */
 export const UnreadResponseSchema: GenMessage<UnreadResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 18);
+  messageDesc(file_bimip_server_server, 33);
 
 /**
  * @generated from message bimip.server.UnreadFrom
@@ -676,7 +1224,7 @@ export type UnreadFrom = Message<"bimip.server.UnreadFrom"> & {
  * Use `create(UnreadFromSchema)` to create a new message.
  */
 export const UnreadFromSchema: GenMessage<UnreadFrom> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 19);
+  messageDesc(file_bimip_server_server, 34);
 
 /**
  * Gateway to storage: Query PUSH_SUBSCRIBE, PUSH_UNSUBSCRIBE. Router to storage: a provider said that one is gone.
@@ -714,7 +1262,7 @@ export type SubscriptionRequest = Message<"bimip.server.SubscriptionRequest"> & 
  * Use `create(SubscriptionRequestSchema)` to create a new message.
  */
 export const SubscriptionRequestSchema: GenMessage<SubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 20);
+  messageDesc(file_bimip_server_server, 35);
 
 /**
  * @generated from message bimip.server.SubscriptionResponse
@@ -727,7 +1275,7 @@ export type SubscriptionResponse = Message<"bimip.server.SubscriptionResponse"> 
  * Use `create(SubscriptionResponseSchema)` to create a new message.
  */
 export const SubscriptionResponseSchema: GenMessage<SubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 21);
+  messageDesc(file_bimip_server_server, 36);
 
 /**
  * Router to storage: what does the push worker need to know of this user?
@@ -746,7 +1294,7 @@ export type PushStateRequest = Message<"bimip.server.PushStateRequest"> & {
  * Use `create(PushStateRequestSchema)` to create a new message.
  */
 export const PushStateRequestSchema: GenMessage<PushStateRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 22);
+  messageDesc(file_bimip_server_server, 37);
 
 /**
  * @generated from message bimip.server.PushStateResponse
@@ -787,7 +1335,7 @@ export type PushStateResponse = Message<"bimip.server.PushStateResponse"> & {
  * Use `create(PushStateResponseSchema)` to create a new message.
  */
 export const PushStateResponseSchema: GenMessage<PushStateResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 23);
+  messageDesc(file_bimip_server_server, 38);
 
 /**
  * @generated from message bimip.server.PushDevice
@@ -811,7 +1359,7 @@ export type PushDevice = Message<"bimip.server.PushDevice"> & {
  * Use `create(PushDeviceSchema)` to create a new message.
  */
 export const PushDeviceSchema: GenMessage<PushDevice> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 24);
+  messageDesc(file_bimip_server_server, 39);
 
 /**
  * @generated from message bimip.server.PushSubscription
@@ -835,7 +1383,7 @@ export type PushSubscription = Message<"bimip.server.PushSubscription"> & {
  * Use `create(PushSubscriptionSchema)` to create a new message.
  */
 export const PushSubscriptionSchema: GenMessage<PushSubscription> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 25);
+  messageDesc(file_bimip_server_server, 40);
 
 /**
  * Operator's tools to storage: forget what is in this user's log.
@@ -854,7 +1402,7 @@ export type EraseRequest = Message<"bimip.server.EraseRequest"> & {
  * Use `create(EraseRequestSchema)` to create a new message.
  */
 export const EraseRequestSchema: GenMessage<EraseRequest> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 26);
+  messageDesc(file_bimip_server_server, 41);
 
 /**
  * @generated from message bimip.server.EraseResponse
@@ -878,7 +1426,7 @@ export type EraseResponse = Message<"bimip.server.EraseResponse"> & {
  * Use `create(EraseResponseSchema)` to create a new message.
  */
 export const EraseResponseSchema: GenMessage<EraseResponse> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 27);
+  messageDesc(file_bimip_server_server, 42);
 
 /**
  * Storage to every gateway that holds the user: entries up to here were trimmed or erased.
@@ -897,5 +1445,5 @@ export type LogTrimmed = Message<"bimip.server.LogTrimmed"> & {
  * Use `create(LogTrimmedSchema)` to create a new message.
  */
 export const LogTrimmedSchema: GenMessage<LogTrimmed> = /*@__PURE__*/
-  messageDesc(file_bimip_server_server, 28);
+  messageDesc(file_bimip_server_server, 43);
 
