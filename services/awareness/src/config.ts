@@ -1,6 +1,7 @@
 import { loadConfig } from "@bimip/runtime";
 
 /** What awareness reads from the environment; packages/runtime documents each. */
-export const readConfig = (env?: NodeJS.ProcessEnv) => loadConfig(["NATS_URL"], env);
+export const readConfig = (env?: NodeJS.ProcessEnv) =>
+  loadConfig(["NATS_URL", "BIMIP_OFFLINE_GRACE_MS", "BIMIP_MAX_CONTACTS", "BIMIP_AWARENESS_CONTACTS_PER_SECOND"], env);
 
 export type AwarenessConfig = ReturnType<typeof readConfig>;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { BimipError, ErrorCode } from "@bimip/protocol";
+import { fromBinary } from "@bufbuild/protobuf";
+import { BimipError, ErrorCode, FlowChangedSchema, type FlowResponse } from "@bimip/protocol";
 import { call, type Link, PROCEDURES, partitionOf, SUBJECTS } from "@bimip/nats";
 
 /** The answer to "may A write to B?", with what every message of the flow needs. */
@@ -16,6 +17,13 @@ interface CachedFlow extends Flow {
   refreshing: boolean;
 }
 
+/** A question to the router that is not answered yet. */
+interface Asking {
+  readonly key: string;
+  /** What it asks for has changed since: its answer may be of before. */
+  outdated: boolean;
+}
+
 const REQUEST_TIMEOUT_MS = 1_000;
 const RETRY_MS = 100;
 /** How long a decided flow goes on while no router answers. */
@@ -24,11 +32,13 @@ const MAX_ENTRIES = 100_000;
 
 /**
  * Asks the router whether A may write to B and keeps the answer: fresh for `freshMs`, then refreshed behind the
- * traffic. So a router that is away delays only flows that were never decided. Dropped whole when NATS was away.
+ * traffic. So a router that is away delays only flows that were never decided. Forgotten at awareness's word that a block
+ * was made or lifted, and dropped whole when NATS was away: the word may have been lost.
  */
 export class FlowPolicy {
   readonly #flows = new Map<string, CachedFlow>();
   readonly #asking = new Map<string, Promise<Flow>>();
+  readonly #unanswered = new Set<Asking>();
   readonly #link: Link;
   readonly #partitions: number;
   readonly #freshMs: number;
@@ -40,8 +50,13 @@ export class FlowPolicy {
     this.#partitions = options.partitions;
     this.#freshMs = options.freshMs;
     this.#deadlineMs = options.deadlineMs;
+    link.nc.subscribe(SUBJECTS.flowChanged, {
+      callback: (error, message) => {
+        if (error === null) this.#onChanged(message.data);
+      },
+    });
     link.onChange((up) => {
-      if (up) this.#flows.clear();
+      if (up) this.#forgetAll();
     });
   }
 
@@ -93,7 +108,7 @@ export class FlowPolicy {
   }
 
   async #ask(key: string, from: string, to: string): Promise<Flow> {
-    const answer = await call(this.#link.nc, PROCEDURES.flow, { fromEid: from, toEid: to }, REQUEST_TIMEOUT_MS);
+    const answer = await this.#answerOf(key, from, to);
     const now = performance.now();
     const flow: CachedFlow = {
       refusal: answer.code === 0 ? undefined : new BimipError(answer.code, answer.details),
@@ -105,6 +120,33 @@ export class FlowPolicy {
     if (this.#flows.size >= MAX_ENTRIES) this.#dropOldest();
     this.#flows.set(key, flow);
     return flow;
+  }
+
+  /** The router's answer, which nothing has changed since it was asked for. */
+  async #answerOf(key: string, from: string, to: string): Promise<FlowResponse> {
+    for (;;) {
+      const asking: Asking = { key, outdated: false };
+      this.#unanswered.add(asking);
+      try {
+        const answer = await call(this.#link.nc, PROCEDURES.flow, { fromEid: from, toEid: to }, REQUEST_TIMEOUT_MS);
+        if (!asking.outdated) return answer;
+      } finally {
+        this.#unanswered.delete(asking);
+      }
+    }
+  }
+
+  #onChanged(data: Uint8Array): void {
+    const { eid, otherEid } = fromBinary(FlowChangedSchema, data);
+    for (const key of [flowKey(eid, otherEid), flowKey(otherEid, eid)]) {
+      this.#flows.delete(key);
+      for (const asking of this.#unanswered) if (asking.key === key) asking.outdated = true;
+    }
+  }
+
+  #forgetAll(): void {
+    this.#flows.clear();
+    for (const asking of this.#unanswered) asking.outdated = true;
   }
 
   #dropOldest(): void {

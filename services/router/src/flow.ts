@@ -1,6 +1,6 @@
 import type { KV } from "@nats-io/kv";
 import { ErrorCode, type FlowRequest } from "@bimip/protocol";
-import { sessionKeysOf } from "@bimip/nats";
+import { type CasBucket, contactKey, type ContactRecord, sessionKeysOf } from "@bimip/nats";
 
 /**
  * 0 = allowed, else the ErrorCode that the sender gets, with its text. That begins with a field of the stanza; what kind
@@ -12,18 +12,40 @@ export interface FlowAnswer {
 }
 
 const ALLOWED: FlowAnswer = { code: 0, details: "" };
+const BLOCKED_BY_SENDER: FlowAnswer = {
+  code: ErrorCode.NOT_ALLOWED,
+  details: "to.eid: is blocked by you, unblock first",
+};
+const BLOCKED_BY_RECIPIENT: FlowAnswer = {
+  code: ErrorCode.NOT_ALLOWED,
+  details: "to.eid: does not take stanzas from you",
+};
 
 export interface FlowRules {
   /** A recipient never seen is written to like any other; configuration may ask for 404 instead. */
   readonly unknownRecipient: "accept" | "reject";
+  /** The bucket of awareness, for who was ever seen. */
   readonly sessions: KV;
+  /** The same bucket, for who blocks whom: as its leader has it, so that a block counts at once. */
+  readonly contacts: Pick<CasBucket, "read">;
 }
 
 /** May A write to B? */
-export async function decideFlow(rules: FlowRules, request: FlowRequest): Promise<FlowAnswer> {
-  if (rules.unknownRecipient === "accept" || request.fromEid === request.toEid) return ALLOWED;
-  if (await everSeen(rules.sessions, request.toEid)) return ALLOWED;
+export async function decideFlow(rules: FlowRules, { fromEid, toEid }: FlowRequest): Promise<FlowAnswer> {
+  if (fromEid === toEid) return ALLOWED;
+  const blocked = await blockBetween(rules, fromEid, toEid);
+  if (blocked !== undefined) return blocked;
+  if (rules.unknownRecipient === "accept" || (await everSeen(rules.sessions, toEid))) return ALLOWED;
   return { code: ErrorCode.UNKNOWN, details: "to.eid: no device of this recipient was ever seen" };
+}
+
+/** A block refuses both directions; one's own is told first. */
+async function blockBetween({ contacts }: FlowRules, from: string, to: string): Promise<FlowAnswer | undefined> {
+  const value = await contacts.read(contactKey(from, to));
+  if (value === undefined) return undefined;
+  const { blocks, blockedBy } = JSON.parse(Buffer.from(value.bytes).toString()) as ContactRecord;
+  if (blocks) return BLOCKED_BY_SENDER;
+  return blockedBy ? BLOCKED_BY_RECIPIENT : undefined;
 }
 
 async function everSeen(sessions: KV, eid: string): Promise<boolean> {

@@ -1,4 +1,5 @@
-import { BUCKETS, connectNats, openBucket, PROCEDURES, QUEUES, serve, waitForTopology } from "@bimip/nats";
+import { BUCKETS, CasBucket, connectNats, PROCEDURES, QUEUES, serve, waitForTopology } from "@bimip/nats";
+import { Kvm } from "@nats-io/kv";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import type { RouterConfig } from "./config.js";
 import { decideFlow, type FlowRules } from "./flow.js";
@@ -17,7 +18,8 @@ export async function createRouter(config: RouterConfig, context: ServiceContext
   const { partitions } = await waitForTopology(link.nc, { signal });
   const rules: FlowRules = {
     unknownRecipient: config.BIMIP_UNKNOWN_RECIPIENT,
-    sessions: await openBucket(link.nc, BUCKETS.sessions),
+    sessions: await new Kvm(link.nc).open(BUCKETS.awareness),
+    contacts: await CasBucket.open(link.nc, BUCKETS.awareness),
   };
   const flows = metrics.counter({
     name: "bimip_router_flows_total",

@@ -1,0 +1,177 @@
+import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import type { ContactRecord } from "@bimip/nats";
+import {
+  type AwarenessContact,
+  AwarenessContactSchema,
+  ContactAction,
+  type ContactRequest,
+  type ContactResponseSchema,
+  ErrorCode,
+  stanzaName,
+  validateStanza,
+} from "@bimip/protocol";
+import type { Metrics } from "@bimip/runtime";
+import { draftOf } from "./contact-change.js";
+import { isRelation } from "./contact-pair.js";
+import { countRelations, encodeContact, listPage, type Relations } from "./contact-stanzas.js";
+import type { ContactStore, Decision } from "./contact-store.js";
+import { type ContactRefusal, type Telling, type Transition, transition } from "./contact-table.js";
+
+/** Where the relations of a user come from. */
+export interface ContactListSource {
+  /** All of the user's. Whoever calls the handler sees to it that what was answered before is in it. */
+  of(eid: string): Promise<Relations>;
+}
+
+/**
+ * Sends an encoded AwarenessContact to all devices of a user that are online.
+ *
+ * @param notDevice but for this one; "" = to all
+ */
+export type TellUser = (eid: string, contact: Uint8Array, notDevice: string) => void;
+
+/** A block between the two was made or lifted: gateways must ask anew whether one may write to the other. */
+export type TellFlowChanged = (eid: string, peer: string) => void;
+
+export interface ContactHandlerOptions {
+  readonly store: ContactStore;
+  readonly lists: ContactListSource;
+  readonly tellUser: TellUser;
+  readonly flowChanged: TellFlowChanged;
+  /** This replica's name. */
+  readonly replica: string;
+  /** Relations that a user may have. Requests at the same time may exceed it by a few. */
+  readonly maxContacts: number;
+  readonly metrics: Metrics;
+}
+
+export type ContactHandler = (request: ContactRequest) => Promise<ContactAnswer>;
+
+type ContactAnswer = MessageInitShape<typeof ContactResponseSchema>;
+
+/** It is kept for as long as the request waits. */
+const MAX_REQUEST_DETAILS_BYTES = 1_024;
+const FIELD_PREFIX = `${stanzaName("awarenessContact")}.`;
+
+/**
+ * Answers AwarenessContact: applies the table to what the two have with each other and tells both. What that changes of who
+ * sees whom is told by whoever reads the records.
+ */
+export function createContactHandler(options: ContactHandlerOptions): ContactHandler {
+  const answered = options.metrics.counter({
+    name: "bimip_awareness_contacts_total",
+    help: "AwarenessContact stanzas answered, by action and outcome (0 = done, else the error code).",
+    labelNames: ["action", "code"],
+  });
+  return async (request) => {
+    const contact = fromBinary(AwarenessContactSchema, request.contact);
+    const refusal = problemOf(request, contact);
+    const answer = refusal === undefined ? await answerOf(options, request, contact) : refused(refusal);
+    answered.inc({ action: refusal === undefined ? contact.action : 0, code: answer.code ?? 0 });
+    return answer;
+  };
+}
+
+async function answerOf(
+  options: ContactHandlerOptions,
+  request: ContactRequest,
+  contact: AwarenessContact,
+): Promise<ContactAnswer> {
+  if (contact.action !== ContactAction.LIST) return change(options, request, contact);
+  const relations = await options.lists.of(request.eid);
+  return listPage(relations, { from: asking(request), trackingId: contact.trackingId, after: request.after });
+}
+
+/** What the stanza alone shows to be wrong. */
+function problemOf(request: ContactRequest, contact: AwarenessContact): ContactRefusal | undefined {
+  const problem = validateStanza({ kind: "awarenessContact", value: contact });
+  if (problem !== undefined) return { code: problem.code, refusal: problem.details.replace(FIELD_PREFIX, "") };
+  if (contact.action === ContactAction.LIST) return undefined;
+  const code = ErrorCode.FIELD_WRONG;
+  if (contact.to?.eid === request.eid) return { code, refusal: "to.eid: is yourself" };
+  const bytes = contact.action === ContactAction.REQUEST ? Buffer.byteLength(contact.details) : 0;
+  if (bytes <= MAX_REQUEST_DETAILS_BYTES) return undefined;
+  return { code, refusal: `details: is too long: ${bytes} bytes, at most ${MAX_REQUEST_DETAILS_BYTES} in a REQUEST` };
+}
+
+async function change(
+  options: ContactHandlerOptions,
+  request: ContactRequest,
+  contact: AwarenessContact,
+): Promise<ContactAnswer> {
+  const { eid, device } = request;
+  const peer = contact.to?.eid ?? "";
+  const stanza = { ...contact, timestamp: timestampOf(contact) };
+  const full = contact.action === ContactAction.REQUEST ? await fullProblem(options, eid, peer) : undefined;
+  const { record, result } = await options.store.change(eid, peer, options.replica, (record) =>
+    decide(record, stanza, full),
+  );
+  if ("refusal" in result) return refused(result);
+
+  const { toActor, askerAlone = false, toPeer } = result;
+  const { BLOCK, UNBLOCK } = ContactAction;
+  // At a repeat too: the word may have been lost.
+  if (contact.action === BLOCK || contact.action === UNBLOCK) options.flowChanged(eid, peer);
+  const answer = toldStanza(toActor, { stanza, request, record });
+  if (!askerAlone) options.tellUser(eid, answer, device);
+  if (toPeer !== undefined) {
+    options.tellUser(peer, toPeer === toActor ? answer : toldStanza(toPeer, { stanza, request, record }), "");
+  }
+  return { contacts: [answer] };
+}
+
+function decide(
+  record: ContactRecord,
+  stanza: AwarenessContact,
+  full: ContactRefusal | undefined,
+): Decision<Transition | ContactRefusal> {
+  const result = transition(record, stanza.action, stanza.relationship);
+  if ("refusal" in result) return { draft: record, result };
+  if (full !== undefined && !isRelation(record)) return { draft: record, result: full };
+  return { draft: draftOf(record, result, stanza), result };
+}
+
+/** What follows when one of the two has as many relations as there may be, and none with the other yet. */
+async function fullProblem(
+  { lists, maxContacts }: ContactHandlerOptions,
+  eid: string,
+  peer: string,
+): Promise<ContactRefusal | undefined> {
+  const [own, other] = await Promise.all([lists.of(eid), lists.of(peer)]);
+  const count = countRelations(own);
+  const code = ErrorCode.CONFLICT;
+  if (count >= maxContacts) return { code, refusal: `to.eid: you have ${count} contacts, the most there may be` };
+  if (countRelations(other) < maxContacts) return undefined;
+  return { code, refusal: "to.eid: has as many contacts as there may be" };
+}
+
+function toldStanza(
+  { action, relationship, from, details }: Telling,
+  of: { stanza: AwarenessContact; request: ContactRequest; record: ContactRecord },
+): Uint8Array {
+  const { stanza, request, record } = of;
+  const isPeers = from === "peer";
+  return encodeContact({
+    from: isPeers ? { eid: record.peer } : asking(request),
+    to: { eid: isPeers ? record.eid : record.peer },
+    trackingId: stanza.trackingId,
+    relationship: relationship ?? stanza.relationship,
+    action,
+    timestamp: stanza.timestamp,
+    details: details ?? stanza.details,
+    locationPrecisionM: isPeers ? record.otherPrecisionM : record.precisionM,
+  });
+}
+
+function asking({ eid, device, node }: ContactRequest): { eid: string; connectionResourceId: string; node: string } {
+  return { eid, connectionResourceId: device, node };
+}
+
+/** Now, where the stanza tells no time that a number can hold. */
+function timestampOf({ timestamp }: AwarenessContact): bigint {
+  return timestamp > 0n && timestamp <= BigInt(Number.MAX_SAFE_INTEGER) ? timestamp : BigInt(Date.now());
+}
+
+function refused({ code, refusal }: ContactRefusal): ContactAnswer {
+  return { code, details: refusal };
+}

@@ -1,0 +1,264 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { ContactRecord } from "@bimip/nats";
+import { AwarenessStatus } from "@bimip/protocol";
+import type { Logger } from "@bimip/runtime";
+import { customBytes, hiddenBytes, presenceBytes, type Told } from "./awareness-bytes.js";
+import type { ContactLists } from "../directory/contact-lists.js";
+import { fromOtherSide, isAccepted, maySee } from "../contacts/who-may-see.js";
+import type { Change, Directory } from "../directory/directory.js";
+import type { Fanout } from "./fanout.js";
+import type { AwarenessMetrics } from "../metrics.js";
+import { coarsened, type Position } from "../location/precision.js";
+import { sameCustom, samePresence, sameVisible, type Visible } from "../directory/visible.js";
+
+/** The stanza that made a change: what of it is told but kept nowhere. */
+export interface Origin {
+  readonly id: string;
+  readonly device: string;
+  readonly position: Position | undefined;
+}
+
+/** Something of a user is to be told. */
+interface Pending {
+  /** What those who may see the user know. */
+  readonly before: Visible;
+  /** Or perhaps not: all of it is told. */
+  all: boolean;
+  /** The one device that made all of the changes, and is not told; "" = several did, or none. */
+  notDevice: string;
+  /** Of the first change. */
+  readonly revision: number;
+  readonly sinceMs: number;
+  running: boolean;
+}
+
+export interface TellerOptions {
+  readonly directory: Directory;
+  readonly lists: ContactLists;
+  readonly fanout: Fanout;
+  readonly metrics: AwarenessMetrics;
+  readonly logger: Logger;
+  /** The feed's position: what is told is true then. */
+  readonly position: () => number;
+  /** One user's changes reach so many devices a second at most; beyond, changes wait and the newest is told. */
+  readonly maxUpdatesPerS: number;
+}
+
+const RETRY_MS = 250;
+
+/**
+ * Tells those who may see a user what became of them. Looks at how things stand when it tells, so that whatever came in
+ * between, or twice, or in another order, the last word is the truth.
+ */
+export class Teller {
+  readonly #o: TellerOptions;
+  readonly #pending = new Map<string, Pending>();
+  readonly #origins = new Map<string, Origin>();
+  /** Users who were told of to many a moment ago: not again before (performance.now). */
+  readonly #notBefore = new Map<string, number>();
+
+  constructor(options: TellerOptions) {
+    this.#o = options;
+  }
+
+  /** Everything that was to be told by this revision is. */
+  get toldUpTo(): number {
+    let upTo = this.#o.position();
+    for (const { revision } of this.#pending.values()) upTo = Math.min(upTo, revision - 1);
+    return upTo;
+  }
+
+  /** What the stanza that is about to change something adds when that is told. */
+  expect(eid: string, origin: Origin): void {
+    this.#origins.set(eid, origin);
+  }
+
+  /** Whatever `expect` announced made no change: a position is told nevertheless. */
+  conclude(eid: string, origin: Origin): void {
+    if (this.#origins.get(eid) !== origin || this.#pending.has(eid)) return;
+    if (origin.position === undefined) this.#origins.delete(eid);
+    else this.#schedule(eid, this.#o.directory.visible(eid), origin.device, false);
+  }
+
+  /** What was announced by `expect` failed. */
+  forget(eid: string, origin: Origin): void {
+    if (this.#origins.get(eid) === origin) this.#origins.delete(eid);
+  }
+
+  /**
+   * False: nobody would notice.
+   *
+   * @param device that made the change; "" = none did
+   */
+  changed({ eid, before, after }: Change, device: string): boolean {
+    if (sameVisible(before, after) && !this.#pending.has(eid)) return false;
+    this.#schedule(eid, before, device, false);
+    return true;
+  }
+
+  /** A change that may not have been told, or not have arrived. */
+  retell({ eid, before }: Change): void {
+    this.#o.metrics.retold.inc();
+    this.#schedule(eid, before, "", true);
+  }
+
+  /**
+   * What stands between two users changed: `eid` of the record learns of `peer` what it may see now, or that it may not any
+   * more.
+   */
+  contactChanged(record: ContactRecord): void {
+    const { eid, peer, before } = record;
+    const { directory, fanout, position } = this.#o;
+    const visible = directory.visible(peer);
+    const sees = maySee(record, visible.visibility);
+    const about = { eid: peer, revision: position() };
+    if (!sees) {
+      if (!maySee(before, visible.visibility)) return;
+      fanout.send([eid], about, { case: "awareness", value: hiddenBytes(peer) });
+      return;
+    }
+    const gained = !maySee(before, visible.visibility) || (isAccepted(record.own) && !isAccepted(before.own));
+    if (!gained) return;
+    for (const value of stateBytes(peer, visible))
+      fanout.send([eid], { ...about, asBody: true }, { case: "awareness", value });
+  }
+
+  #schedule(eid: string, before: Visible, device: string, all: boolean): void {
+    let pending = this.#pending.get(eid);
+    if (pending === undefined) {
+      const revision = this.#o.position();
+      pending = { before, all, notDevice: device, revision, sinceMs: performance.now(), running: false };
+      this.#pending.set(eid, pending);
+    } else {
+      if (pending.notDevice !== device) pending.notDevice = "";
+      pending.all ||= all;
+    }
+    if (pending.running) return;
+    pending.running = true;
+    const waitMs = (this.#notBefore.get(eid) ?? 0) - performance.now();
+    if (waitMs <= 0) void this.#run(eid, pending);
+    else setTimeout(() => void this.#run(eid, pending), waitMs).unref();
+  }
+
+  async #run(eid: string, pending: Pending): Promise<void> {
+    for (;;) {
+      try {
+        const list = await this.#o.lists.of(eid);
+        this.#pending.delete(eid);
+        const count = this.#tell(eid, list, pending);
+        this.#o.metrics.tellSeconds.observe((performance.now() - pending.sinceMs) / 1_000);
+        this.#hold(eid, count);
+        return;
+      } catch (error) {
+        this.#o.logger.warn({ err: error }, "presence not told, trying again");
+        await delay(RETRY_MS);
+      }
+    }
+  }
+
+  /** Bounded work for a user whom many see. */
+  #hold(eid: string, count: number): void {
+    const holdMs = (count * 1_000) / this.#o.maxUpdatesPerS;
+    if (holdMs < 1) return;
+    this.#notBefore.set(eid, performance.now() + holdMs);
+    setTimeout(() => this.#notBefore.delete(eid), holdMs).unref();
+  }
+
+  /** Answers with how many users were told. */
+  #tell(eid: string, list: ReadonlyMap<string, ContactRecord>, pending: Pending): number {
+    const { directory, position } = this.#o;
+    const { before, all, notDevice } = pending;
+    const now = directory.visible(eid);
+    const origin = this.#origins.get(eid);
+    this.#origins.delete(eid);
+    const about = { eid, revision: position(), notDevice };
+    const { gained, kept, lost } = split(list, before.visibility, now.visibility);
+    let count = 0;
+    if (lost.length > 0) count += this.#o.fanout.send(lost, about, { case: "awareness", value: hiddenBytes(eid) });
+    if (gained.length > 0) count += this.#send(gained, about, stateBytes(eid, now));
+    kept.push(eid); // the user's own other devices
+    const news = newsOf(all ? undefined : before, now);
+    const told = { id: origin?.id ?? "", position: origin?.position };
+    if (told.position === undefined) return count + this.#send(kept, about, newsBytes(eid, now, news, told));
+    for (const [precisionM, peers] of byPrecision(kept, list)) {
+      const position = precisionM < 0 ? undefined : coarsened(told.position, precisionM);
+      count += this.#send(peers, about, newsBytes(eid, now, news, { ...told, position }));
+    }
+    return count;
+  }
+
+  #send(
+    to: readonly string[],
+    about: { eid: string; revision: number; notDevice: string },
+    all: readonly Uint8Array[],
+  ): number {
+    let count = 0;
+    for (const value of all) count += this.#o.fanout.send(to, about, { case: "awareness", value });
+    return count;
+  }
+}
+
+/** Who sees the user now, or did before. */
+function split(list: ReadonlyMap<string, ContactRecord>, before: number, now: number) {
+  const gained: string[] = [];
+  const kept: string[] = [];
+  const lost: string[] = [];
+  for (const record of list.values()) {
+    const relation = fromOtherSide(record);
+    const sees = maySee(relation, now);
+    const saw = maySee(relation, before);
+    if (sees && saw) kept.push(record.peer);
+    else if (sees) gained.push(record.peer);
+    else if (saw) lost.push(record.peer);
+  }
+  return { gained, kept, lost };
+}
+
+/** What is new to those who saw the user before. */
+interface News {
+  readonly presence: boolean;
+  readonly custom: boolean;
+}
+
+function newsOf(before: Visible | undefined, now: Visible): News {
+  if (before === undefined) return { presence: true, custom: true };
+  const presence = !samePresence(before, now);
+  const custom = !sameCustom(before, now);
+  // What ended is told by the presence as it stands.
+  return { presence: presence || (custom && now.custom === undefined), custom };
+}
+
+/** Nothing, a presence, a status of type 2, or both. A position that comes with no news is told with the presence as it stands. */
+function newsBytes(eid: string, now: Visible, news: News, told: Told): Uint8Array[] {
+  const { custom, status } = now;
+  const isOffline = status === AwarenessStatus.OFFLINE;
+  // To clients ONLINE ends a status of type 2: one that still holds is told again.
+  const isTold = news.custom || (news.presence && status === AwarenessStatus.ONLINE);
+  const second = custom === undefined || isOffline || !isTold ? undefined : customBytes(eid, now, custom, told);
+  const isPresenceTold = news.presence || (second === undefined && told.position !== undefined);
+  const first = isPresenceTold ? presenceBytes(eid, now, second === undefined ? told : {}) : undefined;
+  return [first, second].filter((bytes) => bytes !== undefined);
+}
+
+/** A user's whole state: presence, and what they said of type 2. */
+export function stateBytes(eid: string, visible: Visible): Uint8Array[] {
+  const { custom } = visible;
+  const presence = presenceBytes(eid, visible);
+  if (custom === undefined || visible.status === AwarenessStatus.OFFLINE) return [presence];
+  return [presence, customBytes(eid, visible, custom)];
+}
+
+/** Users by how exactly they may know where the owner of the list is; whoever is not in it is the owner. */
+export function byPrecision(
+  to: Iterable<string>,
+  list: ReadonlyMap<string, ContactRecord>,
+): ReadonlyMap<number, string[]> {
+  const groups = new Map<number, string[]>();
+  for (const eid of to) {
+    const precisionM = list.get(eid)?.precisionM ?? 0;
+    const group = groups.get(precisionM);
+    if (group === undefined) groups.set(precisionM, [eid]);
+    else group.push(eid);
+  }
+  return groups;
+}
