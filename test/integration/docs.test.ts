@@ -7,6 +7,7 @@ import { CATALOGUE } from "@bimip/nats";
 import { MessageSchemeSchema, SessionClaimSchema } from "@bimip/protocol";
 import { settingsTable } from "@bimip/runtime";
 import { expect, test } from "vitest";
+import { contactTableMarkdown } from "../../services/awareness/src/contacts/contact-table.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const DOCUMENTS = [
@@ -42,6 +43,10 @@ test("docs/2-architecture.md holds every NATS name, row by row", () => {
   );
   const head = "| kind | name | written by | read by | carries |\n|---|---|---|---|---|\n";
   expectBlock("docs/2-architecture.md", "names", head + rows.join(""));
+});
+
+test("docs/3-protocol-spec.md holds the table of contacts", () => {
+  expectBlock("docs/3-protocol-spec.md", "contacts", contactTableMarkdown());
 });
 
 /** A schema section of docs/3-protocol-spec.md: a heading in backticks, and its table's first cells. */

@@ -57,11 +57,11 @@ test("what the registry of sessions does not know, storage does: a message for s
   await push.router(webhook());
   const alice = await push.system.device("a-reg@x", "phone");
   await (await push.system.device("b-reg@x", "phone")).close();
-  const sessions = await CasBucket.open(push.link.nc, BUCKETS.sessions);
+  const sessions = await CasBucket.open(push.link.nc, BUCKETS.awareness);
   const key = sessionKey("b-reg@x", "phone");
   await eventually("the session's end is registered", async () => {
     const { bytes = Buffer.of() } = (await sessions.read(key)) ?? {};
-    return !(JSON.parse(Buffer.from(bytes).toString()) as SessionRecord).online;
+    return (JSON.parse(Buffer.from(bytes).toString()) as SessionRecord).state === "gone";
   });
   await sessions.remove(key);
   await alice.messageSent({ id: "m1", to: { eid: "b-reg@x", connectionResourceId: "phone" } });

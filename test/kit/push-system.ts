@@ -33,7 +33,7 @@ export interface PushSystem {
 }
 
 export async function startPushSystem(): Promise<PushSystem> {
-  const system = await startSystem({ env: { BIMIP_PROGRESS_FLUSH_MS: "20" } });
+  const system = await startSystem({ env: { BIMIP_PROGRESS_FLUSH_MS: "20", BIMIP_OFFLINE_GRACE_MS: "100" } });
   const link = await connectNats({ servers: system.nats.url, name: "push-test" });
   const jsm = await jetstreamManager(link.nc);
   const routers = new Set<PushRouter>();

@@ -1,5 +1,8 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Claims } from "@bimip/auth";
 import { call, createTurns, laneDepthFor, partitionOf, PROCEDURES, Publisher, scanLog } from "@bimip/nats";
+import { GatewayAwareness } from "../../services/gateway/src/awareness/gateway-awareness.js";
 import { Connection as GatewayConnection } from "../../services/gateway/src/connection.js";
 import { FlowPolicy } from "../../services/gateway/src/flow-policy.js";
 import type { Gateway } from "../../services/gateway/src/gateway.js";
@@ -28,6 +31,7 @@ export interface GatewaySettings {
 
 const POSITION_CHECK_S = 35;
 const RECEIPTS_TIMEOUT_MS = 2_000;
+const STOP_WORK_MS = 5_000;
 
 /** One gateway process: the real sessions, delivery, publisher and progress between simulated NATS and sockets. */
 export class SimGateway implements Listener {
@@ -89,7 +93,9 @@ export class SimGateway implements Listener {
     this.#positions?.stop();
     await gateway.publisher.close();
     await gateway.progress.flush();
-    await Promise.allSettled(this.#work);
+    await Promise.race([Promise.allSettled(this.#work), delay(STOP_WORK_MS)]);
+    gateway.registrations.stop();
+    gateway.awareness.stop();
     await this.link.drain();
   }
 
@@ -101,8 +107,16 @@ export class SimGateway implements Listener {
     const reader = createReader(this.#nats, link, partitions);
     const epochs = createEpochs(this.#nats, link, partitions);
     const work = this.#work;
+    const node = this.process.name;
+    const process = randomUUID();
+    const logger = quietLogger(note);
+    const metrics: Gateway["metrics"] = quietMetrics((what) => this.#nats.world.count(what));
+    // Nobody has contacts: no change is ever missed.
+    const head = async (): Promise<number> => 1;
+    const awareness = new GatewayAwareness({ link, users, node, gateway: process, head, metrics, logger });
     this.#gateway = {
-      node: this.process.name,
+      node,
+      process,
       partitions,
       limits: {
         maxStanzaBytes: 65_536,
@@ -117,6 +131,7 @@ export class SimGateway implements Listener {
       publisher: new Publisher(link, { deadlineMs: sendDeadlineMs, laneDepth: laneDepthFor(replicas) }),
       reader,
       users,
+      awareness,
       policy: new FlowPolicy(link, { partitions, freshMs: 1_000, deadlineMs: sendDeadlineMs }),
       registrations: new Registrations(),
       progress: new Progress({ link, flushMs: 250, onError: (error) => note(() => `progress: ${String(error)}`) }),
@@ -133,8 +148,8 @@ export class SimGateway implements Listener {
       verifier: {
         verify: () => Promise.reject(new Error("tokens come in the header")),
       } as unknown as Gateway["verifier"],
-      logger: quietLogger(note),
-      metrics: quietMetrics((what) => this.#nats.world.count(what)),
+      logger,
+      metrics,
       pending: { bytes: 0 },
       draining: false,
       track(promise) {
@@ -152,7 +167,9 @@ export class SimGateway implements Listener {
       onError: (error) => note(() => `positions: ${String(error)}`),
     });
     link.onChange((up) => {
-      if (up) for (const session of users.sessions()) session.delivery.onDoubt("reconnect");
+      if (!up) return;
+      for (const session of users.sessions()) session.delivery.onDoubt("reconnect");
+      awareness.onReturn();
     });
   }
 }

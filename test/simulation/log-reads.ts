@@ -1,5 +1,5 @@
 import type { CasBucket, CasValue, LogEntry, LogEpochs, LogReader } from "@bimip/nats";
-import { partitionOf } from "@bimip/nats";
+import { logStream, partitionOf, SUBJECTS } from "@bimip/nats";
 import { batchGet } from "../../packages/nats/src/batch-get.js";
 import type { Nats } from "./nats.js";
 import type { NatsLink } from "./nats-link.js";
@@ -28,7 +28,9 @@ export function createReader(nats: Nats, link: NatsLink, partitions: number): Lo
     page: async (eid, after, limit) => {
       nats.world.count(PAGES_READ);
       const entries: LogEntry[] = [];
-      const query = { partition: partitionOf(eid, partitions), eid, from: { after }, limit, maxBytes: PAGE_BYTES };
+      const partition = partitionOf(eid, partitions);
+      const log = { stream: logStream(partition), subject: SUBJECTS.log(partition, eid) };
+      const query = { ...log, from: { after }, limit, maxBytes: PAGE_BYTES };
       await batchGet(link, query, (index, { data }) => entries.push({ index, bytes: data }));
       return entries;
     },
@@ -87,22 +89,14 @@ export class Bucket {
       },
       write: (key: string, bytes: Uint8Array, revision: number) =>
         ask(() => {
-          if ((this.#values.get(key)?.revision ?? 0) !== revision) return false;
-          this.#values.set(key, { bytes, revision: ++this.#revision });
+          if ((this.#values.get(key)?.revision ?? 0) !== revision) return ABSENT;
+          const written = ++this.#revision;
+          this.#values.set(key, { bytes, revision: written });
           this.#onWritten(key, bytes);
-          return nats.dice.chance(nats.trouble.ackLoss) ? LOST : true;
-        }),
+          return nats.dice.chance(nats.trouble.ackLoss) ? LOST : written;
+        }).then((written) => (written === ABSENT ? undefined : written)),
       remove: (key: string) => ask(() => this.#values.delete(key)).then(() => undefined),
     } as unknown as CasBucket;
-  }
-
-  get(key: string): CasValue | undefined {
-    return this.#values.get(key);
-  }
-
-  put(key: string, text: string): number {
-    this.#values.set(key, { bytes: Buffer.from(text), revision: ++this.#revision });
-    return this.#revision;
   }
 }
 

@@ -1,8 +1,7 @@
 import { create, toBinary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import type { KV } from "@nats-io/kv";
 import { PROCEDURES, type Procedure, QUEUES, serve, SUBJECTS } from "@bimip/nats";
-import { type ResumeRequest, SessionClaimSchema } from "@bimip/protocol";
-import { Registry } from "../../services/awareness/src/registry.js";
+import { type ResumeRequest, SessionClaimSchema, type SessionEvent, SessionEventSchema } from "@bimip/protocol";
+import { Registry } from "../../services/awareness/src/sessions/registry.js";
 import type { StorageMetrics } from "../../services/storage/src/metrics.js";
 import { mergeProgress } from "../../services/storage/src/progress.js";
 import { ReceiptStore } from "../../services/storage/src/receipt-store.js";
@@ -65,18 +64,25 @@ export function startStorage(
   });
 }
 
-/** Awareness: the registry of sessions. */
+/** Awareness: the registry of sessions. Nobody has contacts. */
 export function startAwareness(nats: Nats, buckets: Buckets): Process {
   return start(nats, "awareness", (link, answer) => {
-    const registry = new Registry(sessionsKv(nats, link, buckets.sessions));
+    const bucket = buckets.sessions.through(nats, link);
+    const registry = new Registry({ bucket, known: () => undefined, replica: "awareness" });
+    const open = async (event: SessionEvent): Promise<bigint> => {
+      const { epoch } = await registry.open(event);
+      const claim = { device: event.device, sessionId: event.sessionId, epoch: BigInt(epoch) };
+      link.publish(SUBJECTS.claim(event.eid), toBinary(SessionClaimSchema, create(SessionClaimSchema, claim)));
+      return claim.epoch;
+    };
     answer(PROCEDURES.sessionEvent, QUEUES.awareness, async (event) => {
-      const { epoch } = event.open ? await registry.open(event) : await registry.close(event);
-      if (event.open) {
-        const claim = { device: event.device, sessionId: event.sessionId, epoch: BigInt(epoch) };
-        link.publish(SUBJECTS.claim(event.eid), toBinary(SessionClaimSchema, create(SessionClaimSchema, claim)));
-      }
-      return { epoch: BigInt(epoch) };
+      return { epoch: event.open ? await open(event) : BigInt((await registry.close(event)).epoch) };
     });
+    answer(PROCEDURES.hold, QUEUES.awareness, async ({ node, gateway, sessions }) => {
+      for (const session of sessions) await open(create(SessionEventSchema, { ...session, node, gateway }));
+      return {};
+    });
+    answer(PROCEDURES.snapshot, QUEUES.awareness, async ({ revision }) => ({ revision }));
   });
 }
 
@@ -85,27 +91,6 @@ export function startRouter(nats: Nats): Process {
   return start(nats, "router", (_link, answer) => {
     answer(PROCEDURES.flow, QUEUES.router, async () => ({ code: 0, details: "" }));
   });
-}
-
-function sessionsKv(nats: Nats, link: NatsLink, bucket: Bucket): KV {
-  const cas = bucket.through(nats, link);
-  const write = async (key: string, text: string, revision: number): Promise<number> => {
-    if (!(await cas.write(key, Buffer.from(text), revision))) throw new Error("wrong last sequence");
-    return bucket.get(key)?.revision ?? 0;
-  };
-  return {
-    async get(key: string) {
-      const value = await cas.read(key);
-      if (value === undefined) return null;
-      return {
-        operation: "PUT",
-        revision: value.revision,
-        json: () => JSON.parse(Buffer.from(value.bytes).toString()) as unknown,
-      };
-    },
-    create: (key: string, text: string) => write(key, text, 0),
-    update: write,
-  } as unknown as KV;
 }
 
 type OnWritten = (key: string, bytes: Uint8Array) => void;

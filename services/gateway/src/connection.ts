@@ -77,7 +77,7 @@ export class Connection implements SocketHandler {
   }
 
   onDrain(): void {
-    this.#session?.delivery.onDrain();
+    this.#session?.onDrain();
   }
 
   onClose(): void {

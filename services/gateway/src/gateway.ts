@@ -1,6 +1,7 @@
 import type { Verifier } from "@bimip/auth";
 import type { Link, LogReader, Publisher, Turns } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
+import type { GatewayAwareness } from "./awareness/gateway-awareness.js";
 import type { FlowPolicy } from "./flow-policy.js";
 import type { LateResends } from "./late-resend.js";
 import type { GatewayMetrics } from "./metrics.js";
@@ -13,6 +14,8 @@ import type { Users } from "./users.js";
 export interface Gateway {
   /** This gateway's name, stamped into `from.node`. */
   readonly node: string;
+  /** This process: another one after every start. */
+  readonly process: string;
   readonly partitions: number;
   readonly limits: {
     readonly maxStanzaBytes: number;
@@ -29,6 +32,7 @@ export interface Gateway {
   readonly publisher: Publisher;
   readonly reader: LogReader;
   readonly users: Users;
+  readonly awareness: GatewayAwareness;
   readonly policy: FlowPolicy;
   readonly registrations: Registrations;
   readonly progress: Progress;

@@ -56,6 +56,24 @@ export function createGatewayMetrics(metrics: Metrics, pending = { bytes: 0 }) {
       name: "bimip_gateway_progress_failures_total",
       help: "Tries to have acknowledgements stored that failed; they are kept and tried again.",
     }),
+    fanouts: metrics.counter({
+      name: "bimip_gateway_fanouts_total",
+      help: "Fan-outs received from awareness, by kind.",
+      labelNames: ["kind"],
+    }),
+    awarenessDelivered: metrics.counter({
+      name: "bimip_gateway_awareness_delivered_total",
+      help: "Changes of presence handed to devices.",
+    }),
+    awarenessOld: metrics.counter({
+      name: "bimip_gateway_awareness_old_total",
+      help: "Changes of presence and positions dropped for a device that was told a newer one.",
+    }),
+    snapshots: metrics.counter({
+      name: "bimip_gateway_snapshots_total",
+      help: "Snapshots of presence handed to devices, by reason.",
+      labelNames: ["reason"],
+    }),
     cut: metrics.counter({
       name: "bimip_gateway_cut_total",
       help: "Connections ended without a close frame: the peer takes no more bytes, by reason.",

@@ -1,4 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { SessionEventSchema } from "@bimip/protocol";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { call, type Link, PROCEDURES, sessionKey, stepMs } from "@bimip/nats";
 
 export interface RegistrationOptions {
@@ -6,6 +8,8 @@ export interface RegistrationOptions {
   readonly eid: string;
   readonly device: string;
   readonly node: string;
+  /** The gateway's process. */
+  readonly gateway: string;
   readonly sessionId: string;
   readonly address: string;
   readonly registrations: Registrations;
@@ -19,6 +23,16 @@ const RETRY_MS = [100, 250, 500, 1_000, 2_000] as const;
 /** What is told of one device goes one after the other, so that a newer session's opening is never overtaken. */
 export class Registrations {
   readonly #tails = new Map<string, Promise<void>>();
+  #stopped = false;
+
+  /** Nothing is tried again any more. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
 
   /** @param work never rejects */
   enqueue(eid: string, device: string, work: () => Promise<void>): Promise<void> {
@@ -40,48 +54,59 @@ export class Registration {
   readonly #o: RegistrationOptions;
   readonly #startedAtMs = Date.now();
   #told = false;
-  #ended = false;
+  /** Epoch milliseconds; 0 = it has not. */
+  #endedAtMs = 0;
 
   constructor(options: RegistrationOptions) {
     this.#o = options;
     void options.registrations.enqueue(options.eid, options.device, () => this.#open());
   }
 
-  /** Tells the registry that the session ended; resolves when it knows, or after a few tries. */
+  /** What HoldRequest says of the session. */
+  get held(): MessageInitShape<typeof SessionEventSchema> {
+    const { eid, device, sessionId, address } = this.#o;
+    return { eid, device, sessionId, address, timestamp: BigInt(this.#startedAtMs) };
+  }
+
+  /**
+   * Tells the registry that the session ended. Resolves when it knows, however long that takes: else the device would seem to
+   * be there; or when the gateway stops.
+   */
   end(): Promise<void> {
-    this.#ended = true;
+    this.#endedAtMs = Date.now();
     return this.#o.registrations.enqueue(this.#o.eid, this.#o.device, () => this.#close());
   }
 
   async #open(): Promise<void> {
-    for (let attempt = 0; !this.#ended; attempt++) {
-      try {
-        this.#told = true;
-        this.#o.onEpoch(await this.#tell(true));
-        return;
-      } catch {
-        await delay(stepMs(RETRY_MS, attempt));
-      }
-    }
+    const epoch = await this.#tellUntil(true, () => this.#endedAtMs > 0);
+    if (epoch !== undefined) this.#o.onEpoch(epoch);
   }
 
   async #close(): Promise<void> {
-    if (!this.#told) return;
-    for (const retryMs of RETRY_MS) {
+    if (this.#told) await this.#tellUntil(false, () => false);
+  }
+
+  /** The session's epoch; undefined: given up. */
+  async #tellUntil(open: boolean, isOver: () => boolean): Promise<number | undefined> {
+    for (let failures = 0; !isOver(); failures++) {
       try {
-        await this.#tell(false);
-        return;
+        // A question that is asked while NATS is away is lost, and waited for in vain.
+        if (!this.#o.link.up) throw new Error("NATS is away");
+        if (open) this.#told = true;
+        return await this.#tell(open);
       } catch {
-        await delay(retryMs);
+        if (this.#o.registrations.stopped) return undefined;
+        await delay(stepMs(RETRY_MS, failures) * (0.5 + Math.random()));
       }
     }
+    return undefined;
   }
 
   async #tell(open: boolean): Promise<number> {
-    const { link, eid, device, node, sessionId, address } = this.#o;
-    // An opening keeps its time over the tries: the registry knows a late one by it.
-    const timestamp = BigInt(open ? this.#startedAtMs : Date.now());
-    const event = { eid, device, node, sessionId, address, open, timestamp };
+    const { link, eid, device, node, gateway, sessionId, address } = this.#o;
+    // Both keep their time over the tries: the registry knows a late one by it.
+    const timestamp = BigInt(open ? this.#startedAtMs : this.#endedAtMs);
+    const event = { eid, device, node, gateway, sessionId, address, open, timestamp };
     const answer = await call(link.nc, PROCEDURES.sessionEvent, event, TIMEOUT_MS);
     return Number(answer.epoch);
   }

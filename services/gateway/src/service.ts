@@ -1,6 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { createVerifier } from "@bimip/auth";
 import {
+  bucketHead,
+  BUCKETS,
   call,
   connectNats,
   createLogReader,
@@ -16,6 +19,8 @@ import {
 import { CloseCode } from "@bimip/protocol";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import { listenUws } from "./adapters/uws.js";
+import { GatewayAwareness } from "./awareness/gateway-awareness.js";
+import { Lease } from "./awareness/lease.js";
 import type { GatewayConfig } from "./config.js";
 import { Connection } from "./connection.js";
 import { FlowPolicy } from "./flow-policy.js";
@@ -35,6 +40,9 @@ const CLOSE_SLICE = 200;
 const CLOSE_SLICE_MS = 20;
 const RECEIPTS_TIMEOUT_MS = 2_000;
 const MAX_CONCURRENT_RESUMES = 64;
+/** What is tried until it works, such as telling that sessions ended, gets so long at the stop. */
+const STOP_WORK_MS = 5_000;
+const STOP_NATS_MS = 2_000;
 
 /** The edge: holds the devices' sockets. Resolves when it is ready to take them. */
 export async function createGateway(
@@ -61,6 +69,18 @@ export async function createGateway(
   const reader = await createLogReader(link, partitions);
   const epochs = await LogEpochs.create(link, partitions);
   const users = new Users(link);
+  const node = config.BIMIP_NODE;
+  // One token of a subject.
+  const process = randomUUID().replaceAll("-", "");
+  const awareness = new GatewayAwareness({
+    link,
+    users,
+    node,
+    gateway: process,
+    head: () => bucketHead(link.nc, BUCKETS.awareness),
+    metrics: gatewayMetrics,
+    logger,
+  });
   const progress = new Progress({
     link,
     flushMs: config.BIMIP_PROGRESS_FLUSH_MS,
@@ -70,10 +90,12 @@ export async function createGateway(
     },
   });
   const dedupeWindowMs = config.BIMIP_DEDUPE_WINDOW_S * 1_000;
+  const registrations = new Registrations();
   const work = new Set<Promise<void>>();
   let draining = false;
   const gateway: Gateway = {
-    node: config.BIMIP_NODE,
+    node,
+    process,
     partitions,
     limits: {
       maxStanzaBytes: config.BIMIP_MAX_STANZA_BYTES,
@@ -88,12 +110,13 @@ export async function createGateway(
     publisher,
     reader,
     users,
+    awareness,
     policy: new FlowPolicy(link, {
       partitions,
       freshMs: config.BIMIP_FLOW_CACHE_MS,
       deadlineMs: config.BIMIP_SEND_DEADLINE_MS,
     }),
-    registrations: new Registrations(),
+    registrations,
     progress,
     lateResends: new LateResends({
       dedupeWindowMs,
@@ -132,7 +155,16 @@ export async function createGateway(
     health.set("nats", up, up ? undefined : "disconnected");
     logger.warn({ up }, up ? "NATS is back" : "NATS is away");
     // Copies published while we were away reached nobody here.
-    if (up) for (const session of users.sessions()) session.delivery.onDoubt("reconnect");
+    if (!up) return;
+    for (const session of users.sessions()) session.delivery.onDoubt("reconnect");
+    awareness.onReturn();
+  });
+  const lease = await Lease.begin({
+    link,
+    gateway: process,
+    node,
+    signal,
+    onError: (error) => logger.debug({ err: error }, "lease not renewed"),
   });
   const transport = await listenUws(
     {
@@ -161,8 +193,12 @@ export async function createGateway(
       positions.stop();
       await publisher.close();
       await progress.flush();
-      await Promise.allSettled(work);
-      await link.nc.drain();
+      await soon(STOP_WORK_MS, Promise.allSettled(work));
+      registrations.stop();
+      awareness.stop();
+      await soon(STOP_NATS_MS, lease.end());
+      await soon(STOP_NATS_MS, link.nc.drain());
+      await link.nc.close();
     },
   };
 }
@@ -177,6 +213,14 @@ async function admit(gateway: Gateway, request: ConnectRequest): Promise<Admissi
   } catch (error) {
     return { ok: false, status: 401, message: error instanceof Error ? error.message : "bad token" };
   }
+}
+
+/** Waits for the work, but not for ever: NATS may be away. */
+async function soon(ms: number, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  const waited = delay(ms, undefined, { signal: done.signal });
+  await Promise.race([work, waited].map(async (one) => one.catch(() => undefined)));
+  done.abort();
 }
 
 async function closeInSlices(sessions: readonly { close(code: number, reason: string): void }[]): Promise<void> {

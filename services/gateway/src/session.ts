@@ -23,6 +23,8 @@ import {
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
+import { AwarenessRequests } from "./awareness/requests.js";
+import { SessionAwareness } from "./awareness/session-awareness.js";
 import { Delivery } from "./delivery.js";
 import type { CatchUpReason } from "./delivery-options.js";
 import { Outgoing } from "./handlers/outgoing.js";
@@ -62,6 +64,8 @@ export class Session {
   /** Subject of the user's own log. */
   readonly logSubject: string;
   readonly delivery: Delivery;
+  /** What the device is told of the presence of others. */
+  readonly awareness: SessionAwareness;
   readonly outgoing = new Outgoing();
   readonly receipts = new ReceiptLine(({ index, read }) => this.#acknowledge(index, read));
   /** Typing that waits for its flow decision. */
@@ -73,6 +77,7 @@ export class Session {
   readonly #socket: ClientSocket;
   readonly #registration: Registration;
   readonly #identityPrefix: Uint8Array;
+  #requests: AwarenessRequests | undefined;
   #expiry: NodeJS.Timeout | undefined;
   /** Resolves once live copies reach this session: nothing may be read from the log before. */
   #begun: Promise<void> = Promise.resolve();
@@ -108,6 +113,7 @@ export class Session {
       onBack: () => this.#compareLog(),
       onError: (error) => gateway.logger.warn({ err: error }, "log not readable, trying again"),
     });
+    this.awareness = new SessionAwareness(gateway.awareness, socket, eid);
     this.#resumes = new ResumeLine({
       ask: (asked) => this.#ask(asked),
       isClosed: () => this.#closed,
@@ -121,6 +127,7 @@ export class Session {
       eid,
       device,
       node: gateway.node,
+      gateway: gateway.process,
       sessionId: this.id,
       address: socket.address,
       onEpoch: (epoch) => this.#onEpoch(epoch),
@@ -141,6 +148,22 @@ export class Session {
   /** The log that this session's indexes belong to; 0 until storage has said. */
   get logEpoch(): number {
     return this.#standing.epoch;
+  }
+
+  /** What the device asks of awareness. */
+  get requests(): AwarenessRequests {
+    this.#requests ??= new AwarenessRequests(this.#gateway, this);
+    return this.#requests;
+  }
+
+  /** The socket is gone. */
+  get ended(): boolean {
+    return this.#closed;
+  }
+
+  /** What HoldRequest says of the session; undefined: it is not registered yet, or has ended. */
+  get held(): Registration["held"] | undefined {
+    return this.#closed || this.#claimEpoch === 0 ? undefined : this.#registration.held;
   }
 
   /** Index up to which the log was handed over. */
@@ -218,9 +241,15 @@ export class Session {
 
   /** The registry's word on which session of this device is the newest. */
   onClaim(claim: SessionClaim): void {
-    if (claim.sessionId === this.id) return;
+    if (claim.sessionId === this.id) return this.#renewEpoch(Number(claim.epoch));
     this.#newestClaim = Math.max(this.#newestClaim, Number(claim.epoch));
     this.#yieldToNewer();
+  }
+
+  /** The socket takes bytes again. */
+  onDrain(): void {
+    this.awareness.onDrain();
+    this.delivery.onDrain();
   }
 
   /** The socket is gone. */
@@ -228,6 +257,8 @@ export class Session {
     this.#closed = true;
     clearTimeout(this.#expiry);
     this.receipts.end();
+    this.awareness.end();
+    this.#requests?.end();
     // Seen only once it was told what may be gone: an expired log is known by how long a device was away.
     const { announced, atHead } = this.delivery;
     if (announced) this.#gateway.progress.device(this, { handed: this.handed, seen: atHead }, true);
@@ -305,8 +336,14 @@ export class Session {
 
   #onEpoch(epoch: number): void {
     if (epoch === 0) return this.replace();
-    this.#claimEpoch = epoch;
+    this.#claimEpoch = Math.max(this.#claimEpoch, epoch);
     this.#yieldToNewer();
+    this.awareness.begin(epoch);
+  }
+
+  /** A session that was taken for ended is registered again, later than others that came and went meanwhile. */
+  #renewEpoch(epoch: number): void {
+    if (this.#claimEpoch > 0) this.#claimEpoch = Math.max(this.#claimEpoch, epoch);
   }
 
   #yieldToNewer(): void {

@@ -54,6 +54,8 @@ export class Teller {
   readonly #o: TellerOptions;
   readonly #pending = new Map<string, Pending>();
   readonly #origins = new Map<string, Origin>();
+  /** Stanzas of a user that are being worked on: what they change in several steps is told once, when all are done. */
+  readonly #working = new Map<string, number>();
   /** Users who were told of to many a moment ago: not again before (performance.now). */
   readonly #notBefore = new Map<string, number>();
 
@@ -71,18 +73,21 @@ export class Teller {
   /** What the stanza that is about to change something adds when that is told. */
   expect(eid: string, origin: Origin): void {
     this.#origins.set(eid, origin);
+    this.#working.set(eid, (this.#working.get(eid) ?? 0) + 1);
   }
 
-  /** Whatever `expect` announced made no change: a position is told nevertheless. */
+  /** What `expect` announced is done. If it made no change a position is told nevertheless. */
   conclude(eid: string, origin: Origin): void {
-    if (this.#origins.get(eid) !== origin || this.#pending.has(eid)) return;
-    if (origin.position === undefined) this.#origins.delete(eid);
-    else this.#schedule(eid, this.#o.directory.visible(eid), origin.device, false);
+    const isTold = this.#origins.get(eid) !== origin || this.#pending.has(eid);
+    if (!isTold && origin.position === undefined) this.#origins.delete(eid);
+    else if (!isTold) this.#schedule(eid, this.#o.directory.visible(eid), origin.device, false);
+    this.#worked(eid);
   }
 
-  /** What was announced by `expect` failed. */
+  /** What `expect` announced failed. */
   forget(eid: string, origin: Origin): void {
     if (this.#origins.get(eid) === origin) this.#origins.delete(eid);
+    this.#worked(eid);
   }
 
   /**
@@ -133,7 +138,19 @@ export class Teller {
       if (pending.notDevice !== device) pending.notDevice = "";
       pending.all ||= all;
     }
-    if (pending.running) return;
+    this.#start(eid, pending);
+  }
+
+  #worked(eid: string): void {
+    const left = (this.#working.get(eid) ?? 1) - 1;
+    if (left > 0) return void this.#working.set(eid, left);
+    this.#working.delete(eid);
+    const pending = this.#pending.get(eid);
+    if (pending !== undefined) this.#start(eid, pending);
+  }
+
+  #start(eid: string, pending: Pending): void {
+    if (pending.running || this.#working.has(eid)) return;
     pending.running = true;
     const waitMs = (this.#notBefore.get(eid) ?? 0) - performance.now();
     if (waitMs <= 0) void this.#run(eid, pending);
@@ -167,17 +184,19 @@ export class Teller {
   /** Answers with how many users were told. */
   #tell(eid: string, list: ReadonlyMap<string, ContactRecord>, pending: Pending): number {
     const { directory, position } = this.#o;
-    const { before, all, notDevice } = pending;
+    const { before, all } = pending;
     const now = directory.visible(eid);
     const origin = this.#origins.get(eid);
     this.#origins.delete(eid);
-    const about = { eid, revision: position(), notDevice };
+    const news = newsOf(all ? undefined : before, now);
+    // The device knows what it said; not what another one had said before and is seen only now.
+    const isEcho = now.device === pending.notDevice || !news.presence;
+    const about = { eid, revision: position(), notDevice: isEcho ? pending.notDevice : "" };
     const { gained, kept, lost } = split(list, before.visibility, now.visibility);
     let count = 0;
     if (lost.length > 0) count += this.#o.fanout.send(lost, about, { case: "awareness", value: hiddenBytes(eid) });
     if (gained.length > 0) count += this.#send(gained, about, stateBytes(eid, now));
     kept.push(eid); // the user's own other devices
-    const news = newsOf(all ? undefined : before, now);
     const told = { id: origin?.id ?? "", position: origin?.position };
     if (told.position === undefined) return count + this.#send(kept, about, newsBytes(eid, now, news, told));
     for (const [precisionM, peers] of byPrecision(kept, list)) {

@@ -1,10 +1,14 @@
 import { BimipError, ErrorCode, type Frame, type StanzaKind, type StanzaValue, stanzaId } from "@bimip/protocol";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
+import { handleAwareness } from "./awareness.js";
+import { handleContact } from "./contact.js";
+import { handleLocation } from "./location.js";
 import { handleMessage, handlePushNotification } from "./message.js";
 import { handlePingPong } from "./ping-pong.js";
 import { handleQuery } from "./query.js";
 import { handleSignal } from "./signal.js";
+import { handleVisibility } from "./visibility.js";
 
 type Handler<K extends StanzaKind> = (
   gateway: Gateway,
@@ -19,18 +23,18 @@ const notBuilt = (_gateway: Gateway, session: Session, _value: unknown, { stanza
 
 /** Every stanza a device can send, and who takes care of it. Those that only the server sends were refused before. */
 export const HANDLERS: { readonly [K in StanzaKind]: Handler<K> } = {
+  awareness: handleAwareness,
+  awarenessContact: handleContact,
+  awarenessVisibility: handleVisibility,
+  locationStream: (_gateway, session, location, frame) => handleLocation(session, location, frame),
   message: handleMessage,
   pingPong: (_gateway, session, ping) => handlePingPong(session, ping),
   pushNotification: handlePushNotification,
   query: handleQuery,
   signal: handleSignal,
-  awareness: notBuilt,
-  awarenessContact: notBuilt,
-  awarenessVisibility: notBuilt,
   body: notBuilt,
   error: notBuilt,
   event: notBuilt,
-  locationStream: notBuilt,
   logout: notBuilt,
   page: notBuilt,
   tokenAuthority: notBuilt,

@@ -5,8 +5,12 @@ export function forStanza({ code, details }: BimipError, id: string): BimipError
   return new BimipError(code, details, { id });
 }
 
-/** A flow's refusal, whose details begin with a field, for a stanza of this kind. */
-export function flowRefusal({ code, details }: BimipError, kind: StanzaKind, id: string): BimipError {
+/** A refusal of another service, whose details begin with a field, for a stanza of this kind. */
+export function flowRefusal(
+  { code, details }: Pick<BimipError, "code" | "details">,
+  kind: StanzaKind,
+  id: string,
+): BimipError {
   return new BimipError(code, `${stanzaName(kind)}.${details}`, { id });
 }
 
