@@ -1,37 +1,7 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, it, vi } from "vitest";
-import { columnsOf, createPlainView, createTerminalView } from "./chat-screen.js";
-
-const COLUMNS = 40;
-
-/** What a terminal of 40 columns shows after these bytes: just the sequences readline and we write. */
-function screenOf(bytes: string): string[] {
-  const rows: string[][] = [[]];
-  let [row, column] = [0, 0];
-  const tokens = bytes.match(/\u001b\[\d*[A-Z]|\r?\n|\r|[^\u001b\r\n]/gu) ?? [];
-  for (const token of tokens) {
-    const amount = Number(/\d+/.exec(token)?.[0] ?? 1);
-    if (token.endsWith("\n")) [row, column] = [row + 1, 0];
-    else if (token === "\r") column = 0;
-    else if (token.startsWith("\u001b")) {
-      if (token.endsWith("A")) row = Math.max(0, row - amount);
-      if (token.endsWith("B")) row += amount;
-      if (token.endsWith("C")) column += amount;
-      if (token.endsWith("D")) column = Math.max(0, column - amount);
-      if (token.endsWith("G")) column = amount - 1;
-      if (token.endsWith("J")) rows.splice(row, Number.POSITIVE_INFINITY, (rows[row] ?? []).slice(0, column));
-    } else {
-      if (column === COLUMNS) [row, column] = [row + 1, 0];
-      (rows[row] ??= [])[column++] = token;
-    }
-    rows[row] ??= [];
-  }
-  return Array.from(rows, (cells) =>
-    Array.from(cells ?? [], (cell) => cell ?? " ")
-      .join("")
-      .trimEnd(),
-  ).filter((line) => line !== "");
-}
+import { COLUMNS, screenOf } from "../test-kit/screen.js";
+import { createPlainView, createTerminalView } from "./chat-screen.js";
 
 function openTerminal() {
   const input = new PassThrough();
@@ -43,8 +13,10 @@ function openTerminal() {
   const lines: string[] = [];
   const onEnd = vi.fn();
   const onInterrupt = vi.fn();
-  const view = createTerminalView(input, output, { onLine: (line) => lines.push(line), onEnd, onInterrupt });
-  return { input, view, lines, onEnd, onInterrupt, screen: () => screenOf(bytes) };
+  const onTyping = vi.fn();
+  const onLine = (line: string): number => lines.push(line);
+  const view = createTerminalView(input, output, { onLine, onEnd, onInterrupt, onTyping });
+  return { input, view, lines, onEnd, onInterrupt, onTyping, screen: () => screenOf(bytes) };
 }
 
 describe("the terminal view", () => {
@@ -75,6 +47,42 @@ describe("the terminal view", () => {
     expect(screen()).toEqual(["you: hi", "me: done", "> half a thou"]);
   });
 
+  it("shows what holds for the moment right above the prompt, and takes it away", async () => {
+    const { input, view, screen, lines } = openTerminal();
+    const line = view.pending("me: hello …");
+    view.status("you are typing…");
+    expect(screen()).toEqual(["me: hello …", "you are typing…", ">"]);
+    view.status("x".repeat(50));
+    input.write("half");
+    await vi.waitFor(() => expect(screen().at(-1)).toBe("> half"));
+    view.print("you: hi");
+    expect(screen()).toEqual(["you: hi", "me: hello …", "x".repeat(40), "x".repeat(10), "> half"]);
+    input.write("\r");
+    await vi.waitFor(() => expect(lines).toEqual(["half"]));
+    line.finish("me: hello ✓");
+    view.status(undefined);
+    expect(screen()).toEqual(["you: hi", "me: hello ✓", ">"]);
+    view.status("still there");
+    view.close();
+    expect(screen()).toEqual(["you: hi", "me: hello ✓", ">"]);
+  });
+
+  it("tells that somebody types, not that they delete all, send, or move about", async () => {
+    const { input, view, lines, onTyping } = openTerminal();
+    input.write("a");
+    await vi.waitFor(() => expect(onTyping).toHaveBeenCalledTimes(1));
+    input.write("b");
+    await vi.waitFor(() => expect(onTyping).toHaveBeenCalledTimes(2));
+    input.write("\u001b[D\u007f\r");
+    await vi.waitFor(() => expect(lines).toEqual(["b"]));
+    input.write("x\u007f\u0015");
+    await vi.waitFor(() => expect(onTyping).toHaveBeenCalledTimes(4));
+    view.close();
+    input.write("y");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(onTyping).toHaveBeenCalledTimes(4);
+  });
+
   it("tells Ctrl-C and Ctrl-D", async () => {
     const { input, onInterrupt, onEnd } = openTerminal();
     input.write("\u0003");
@@ -93,6 +101,7 @@ describe("the plain view", () => {
       onLine: (line) => lines.push(line),
       onEnd,
       onInterrupt: () => undefined,
+      onTyping: () => undefined,
     });
     input.end("one\r\ntwo");
     await vi.waitFor(() => expect(onEnd).toHaveBeenCalledOnce());
@@ -101,13 +110,4 @@ describe("the plain view", () => {
     line.finish("one ✓");
     expect([lines, shown]).toEqual([["one", "two"], ["one ✓"]]);
   });
-});
-
-it.each([
-  ["abc", 3],
-  ["\u001b[31mred\u001b[39m", 3],
-  ["日本", 4],
-  ["e\u0301👋", 3],
-])("%j takes %i columns", (text, columns) => {
-  expect(columnsOf(text)).toBe(columns);
 });

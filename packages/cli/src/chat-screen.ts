@@ -1,6 +1,6 @@
 import { createInterface, cursorTo, clearScreenDown, type Interface, moveCursor } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { stripVTControlCharacters } from "node:util";
+import { columnsOf } from "./text-width.js";
 
 /** The part of chat that shows things. */
 export interface ChatView {
@@ -10,6 +10,8 @@ export interface ChatView {
   print(line: string): void;
   /** A message that may still change; they finish in whatever order. */
   pending(line: string): PendingLine;
+  /** A line above the prompt that holds for the moment; undefined takes it away. Nothing where lines cannot change. */
+  status(line: string | undefined): void;
   close(): void;
 }
 
@@ -27,6 +29,8 @@ export interface ChatInput {
   readonly onEnd: () => void;
   /** Ctrl-C at the prompt. */
   readonly onInterrupt: () => void;
+  /** The line at the prompt has changed, and is not empty. */
+  readonly onTyping: () => void;
 }
 
 /** Lines in, lines out; a message is shown once it is finished. For pipes and --json. */
@@ -35,12 +39,12 @@ export function createPlainView(input: Readable, print: (line: string) => void, 
   lines.on("line", handlers.onLine);
   lines.on("close", handlers.onEnd);
   const pending = (): PendingLine => ({ update: () => undefined, finish: print });
-  return { live: false, print, pending, close: () => lines.close() };
+  return { live: false, print, pending, status: () => undefined, close: () => lines.close() };
 }
 
 /**
- * A terminal: what is finished scrolls away above; below it the messages under way, and the prompt last. Only that
- * lower part is ever drawn again.
+ * A terminal: what is finished scrolls away above; below it the messages under way, what holds for the moment, and the
+ * prompt last. Only that lower part is ever drawn again.
  */
 export function createTerminalView(input: Readable, output: Writable, handlers: ChatInput): ChatView {
   return new TerminalView(input, output, handlers);
@@ -54,6 +58,8 @@ class TerminalView implements ChatView {
   readonly #output: Writable & { columns?: number };
   readonly #lines: Interface;
   readonly #pending: { line: string }[] = [];
+  readonly #stopTyping: () => void;
+  #status: string | undefined;
   #closed = false;
 
   constructor(input: Readable, output: Writable, handlers: ChatInput) {
@@ -67,9 +73,19 @@ class TerminalView implements ChatView {
     });
     this.#lines.on("close", () => {
       this.#closed = true;
+      this.#stopTyping();
       handlers.onEnd();
     });
     this.#lines.on("SIGINT", handlers.onInterrupt);
+    let typed = "";
+    // Behind readline's own listener, which has put the key into the line.
+    const onKey = (): void => {
+      const { line } = this.#lines;
+      if (line !== typed && line.trim() !== "") handlers.onTyping();
+      typed = line;
+    };
+    input.on("keypress", onKey);
+    this.#stopTyping = () => void input.off("keypress", onKey);
     this.#lines.prompt();
   }
 
@@ -94,11 +110,25 @@ class TerminalView implements ChatView {
     };
   }
 
+  status(line: string | undefined): void {
+    if (line === this.#status) return;
+    this.#redraw(() => {
+      this.#status = line;
+    });
+  }
+
   close(): void {
     if (this.#closed) return;
+    this.status(undefined);
     this.#redraw(() => undefined);
     this.#output.write("\n");
     this.#lines.close();
+  }
+
+  /** What stands between what is finished and the prompt. */
+  get #lower(): readonly string[] {
+    const pending = this.#pending.map(({ line }) => line);
+    return this.#status === undefined ? pending : [...pending, this.#status];
   }
 
   #redraw(change: () => void): void {
@@ -110,14 +140,14 @@ class TerminalView implements ChatView {
 
   /** Erases the lower part; the cursor stands `promptRows` below the prompt's first row. */
   #erase(promptRows: number): void {
-    const rows = this.#pending.reduce((sum, { line }) => sum + this.#rowsOf(line), promptRows);
+    const rows = this.#lower.reduce((sum, line) => sum + this.#rowsOf(line), promptRows);
     moveCursor(this.#output, 0, -rows);
     cursorTo(this.#output, 0);
     clearScreenDown(this.#output);
   }
 
   #draw(): void {
-    for (const { line } of this.#pending) this.#output.write(`${line}\n`);
+    for (const line of this.#lower) this.#output.write(`${line}\n`);
     this.#lines.prompt(true);
   }
 
@@ -127,17 +157,4 @@ class TerminalView implements ChatView {
     const rows = (line: string): number => Math.max(1, Math.ceil(columnsOf(line) / columns));
     return text.split("\n").reduce((sum, line) => sum + rows(line), 0);
   }
-}
-
-/** Columns a line takes in a terminal: wide characters (CJK, emoji) take two, combining ones none. */
-export function columnsOf(line: string): number {
-  let columns = 0;
-  for (const char of stripVTControlCharacters(line)) {
-    if (/[\p{Mn}\p{Me}\p{Cf}]/u.test(char)) continue;
-    columns +=
-      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{1faff}]/u.test(char)
-        ? 2
-        : 1;
-  }
-  return columns;
 }

@@ -1,14 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { Writable } from "node:stream";
 import { BimipError, type IncomingMessage, type Outgoing } from "@bimip/client";
+import { ErrorCode } from "@bimip/protocol";
 import { type ChatInput, type ChatView, createPlainView, createTerminalView } from "./chat-screen.js";
 import { CliError } from "./cli-error.js";
 import { newest } from "./commands/history.js";
 import { type Output, printable } from "./output.js";
 import { OwnLines } from "./own-lines.js";
 import type { ProgramContext } from "./program-context.js";
+import { refusalOf } from "./refusal.js";
 import type { Session } from "./session.js";
 import { historyText, messageJson, messageText, tick, timeText } from "./shown-message.js";
+import { Typing } from "./typing.js";
 
 /** Earlier messages shown at the start, more if more are unread. */
 const EARLIER = 10;
@@ -21,6 +24,9 @@ export class Conversation {
   readonly #output: Output;
   #view: ChatView | undefined;
   #ownLines = new OwnLines(false);
+  readonly #typing: Typing;
+  /** Said last of what was refused; it is not said again and again. */
+  #refusal = "";
   /** Came before the earlier ones were shown. */
   #early: IncomingMessage[] | undefined = [];
   #shownTo = 0;
@@ -34,6 +40,10 @@ export class Conversation {
     this.#session = session;
     this.#peer = peer;
     this.#output = output;
+    const show = (text: string | undefined): void =>
+      this.#view?.status(text === undefined ? undefined : output.paint("dim", text));
+    this.#typing = new Typing({ client: session.client, peer, show });
+    session.client.on("signal", (signal) => this.#typing.onSignal(signal));
     session.client.on("message", (message) => this.#onMessage(message));
     session.client.on("outgoing", (outgoing) => this.#onOutgoing(outgoing));
   }
@@ -68,6 +78,7 @@ export class Conversation {
       this.#finish = resolve;
       client.on("error", (error) => {
         if (client.state === "closed") return reject(error);
+        if (error.code === ErrorCode.NOT_ALLOWED) return this.#onRefused(error);
         this.#aside(`${error.details}; trying again`);
       });
       client.on("state", (state) => state === "online" && this.#aside("connected again"));
@@ -79,12 +90,14 @@ export class Conversation {
           if (this.#underWay === 0) resolve();
         },
         onInterrupt: resolve,
+        onTyping: () => this.#typing.typed(),
       });
       this.#ownLines = new OwnLines(this.#view.live);
     });
   }
 
   close(): void {
+    this.#typing.hide();
     this.#ownLines.settle();
     this.#view?.close();
   }
@@ -101,6 +114,7 @@ export class Conversation {
     const ours = from.eid === this.#peer || (own && to.eid === this.#peer);
     if (!ours || index <= this.#shownTo) return;
     message.read();
+    if (!own) this.#typing.hide();
     if (this.#output.json) this.#output.result({ event: "message", ...messageJson("message", message) }, "");
     else this.#show(messageText(message, this.#output));
   }
@@ -116,13 +130,14 @@ export class Conversation {
 
   #onLine(line: string): void {
     if (line.trim() === "") return;
+    this.#typing.sent();
     const { paint } = this.#output;
     const id = randomUUID();
     const shown = `${paint("dim", timeText(new Date()))} ${paint("green", printable(this.#session.eid))}: ${printable(line)}`;
     const pending = this.#view?.pending(`${shown} ${tick("queued", this.#output)}`);
     if (pending !== undefined) {
       this.#ownLines.add(id, pending, (state, error) => {
-        const why = error === undefined ? "" : ` ${paint("red", CliError.from(error).message)}`;
+        const why = error === undefined ? "" : ` ${paint("red", refusalOf(error, this.#peer).message)}`;
         return `${shown} ${tick(state, this.#output)}${why}`;
       });
     }
@@ -136,13 +151,22 @@ export class Conversation {
       const sent = await this.#session.client.send({ to: this.#peer, text, id });
       if (json) result({ event: "sent", text, ...sent }, "");
     } catch (thrown) {
-      const { message, code } = CliError.from(thrown);
+      const { message, code } = refusalOf(thrown, this.#peer);
       this.failures++;
       if (json) result({ event: "failed", text, error: message, code }, "");
       // What was not even queued.
       this.#ownLines.change({ id, state: "failed", error: BimipError.from(thrown) });
     }
     if (--this.#underWay === 0 && this.#ended) this.#finish();
+  }
+
+  /** What is no message, such as that one types: to whom it is refused it is not said again. */
+  #onRefused(error: BimipError): void {
+    this.#typing.refuse();
+    const { message } = refusalOf(error, this.#peer);
+    if (message === this.#refusal) return;
+    this.#refusal = message;
+    this.#aside(message);
   }
 
   /** A remark of the program itself. */

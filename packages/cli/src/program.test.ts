@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { createVerifier } from "@bimip/auth";
-import { encodeStanza, PingPongSchema, SignalStatus } from "@bimip/protocol";
+import { ContactAction, encodeStanza, PingPongSchema, SignalStatus } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { awarenessOf } from "../../client/test-kit/fake-awareness.js";
 import { FakeGateway } from "../../client/test-kit/fake-gateway.js";
 import { createProgram } from "./program.js";
 
@@ -218,6 +219,19 @@ describe("send, listen and chat", () => {
     expect(out).toMatch(/\(earlier messages cannot be shown: 500 fate 500\)\n.* lea: x ✓\n$/);
   });
 
+  it("send and chat say it clearly when a block stands between", async () => {
+    gateway.fate = () => ({ code: 403, details: "message.to.eid: does not take stanzas from you" });
+    const { out } = await runToEnd(["chat", ...as("eve", "c"), "--to", "fay"], { stdin: "x\n" }, "1 not sent");
+    expect(out).toContain("eve: x ✗ 403 fay takes nothing from you: they have blocked you");
+    gateway.fate = () => ({ code: 403, details: "message.to.eid: is blocked by you, unblock first" });
+    const blocked = "403 you have blocked fay; npx bimip contacts unblock fay ends that";
+    await expect(run(["send", ...as("eve", "s"), "--to", "fay", "x"])).rejects.toMatchObject({
+      message: blocked,
+      code: 403,
+    });
+    gateway.fate = () => "store";
+  });
+
   it("chat fails when something was refused", async () => {
     gateway.fate = () => 403;
     const { out } = await runToEnd(["chat", ...as("eve", "c"), "--to", "fay"], { stdin: "x\n" }, "1 not sent");
@@ -259,6 +273,126 @@ describe("history and unread", () => {
   });
 });
 
+describe("contacts", () => {
+  const contacts = (who: string, ...args: string[]) => run(["contacts", ...args, ...as(who, "c")]);
+
+  it("are listed", async () => {
+    gateway.awareness.lists.set("quin", [
+      { eid: "ruth", words: "follower asks-contact" },
+      { eid: "otto", words: "contact", precisionM: 500 },
+    ]);
+    const { out } = await contacts("quin");
+    expect(out).toBe(
+      "otto  contact                           your location to 500 m\nruth  follows you, asks to be contacts\n",
+    );
+    expect((await contacts("quin", "list")).out).toBe(out);
+    const lines = (await contacts("quin", "--json")).out.trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { eid: "ruth", state: "none", follower: true, askedByThem: "contact" },
+      { eid: "otto", state: "contact", locationPrecisionM: 500 },
+    ]);
+    const nobody = await contacts("nobody");
+    expect([nobody.out, nobody.err]).toEqual(["", "nobody yet: npx bimip contacts add <eid>\n"]);
+  });
+
+  it("are asked, answered, ended and blocked", async () => {
+    const { contacts: came } = gateway.awareness;
+    came.length = 0;
+    const done = [
+      await contacts("sue", "add", "tom", "--details", "it's Sue", "--precision", "100"),
+      await contacts("sue", "add", "news", "--follow"),
+      await contacts("sue", "accept", "uma", "--precision", "none"),
+      await contacts("sue", "deny", "uma"),
+      await contacts("sue", "remove", "tom"),
+      await contacts("sue", "block", "tom"),
+      await contacts("sue", "unblock", "tom"),
+    ];
+    expect(done.map(({ out }) => out)).toEqual([
+      "tom: you asked to be contacts\n",
+      "news: you asked to follow\n",
+      "uma: follows you\n",
+      "uma: denied\n",
+      "tom: removed\n",
+      "tom: blocked\n",
+      "tom: not blocked\n",
+    ]);
+    const asked = came.filter(({ action }) => action !== ContactAction.LIST);
+    expect(
+      asked.map(({ action, relationship, locationPrecisionM }) => [action, relationship, locationPrecisionM]),
+    ).toEqual([
+      [ContactAction.REQUEST, 2, 100],
+      [ContactAction.REQUEST, 1, 0],
+      [ContactAction.ACCEPT, 0, -1],
+      [ContactAction.DENY, 0, 0],
+      [ContactAction.REMOVE, 0, 0],
+      [ContactAction.BLOCK, 0, 0],
+      [ContactAction.UNBLOCK, 0, 0],
+    ]);
+    expect(asked[0]?.details).toBe("it's Sue");
+    const [added, removed] = [
+      await contacts("sue", "add", "tom", "--json"),
+      await contacts("sue", "remove", "tom", "--json"),
+    ];
+    expect([added, removed].map(({ out }) => JSON.parse(out))).toMatchObject([
+      { eid: "tom", askedByMe: "contact" },
+      { eid: "tom", done: "removed" },
+    ]);
+  });
+
+  it("say what stands in the way", async () => {
+    const refuse = (code: number, details: string): void => {
+      gateway.awareness.contactFate = ({ action }) =>
+        action === ContactAction.LIST
+          ? "answer"
+          : code === 0
+            ? { action: ContactAction.ERROR, to: { eid: "x" }, details }
+            : { code, details };
+    };
+    refuse(403, "awareness_contact.to.eid: does not take stanzas from you");
+    await expect(contacts("sue", "add", "tom")).rejects.toMatchObject({
+      message: "403 tom takes nothing from you: they have blocked you",
+      code: 403,
+    });
+    refuse(409, "awareness_contact.to.eid: is blocked by you, unblock first");
+    await expect(contacts("sue", "add", "tom")).rejects.toThrow(
+      "409 you have blocked tom; npx bimip contacts unblock tom ends that",
+    );
+    refuse(409, "awareness_contact.to.eid: you have 5000 contacts, the most there may be");
+    await expect(contacts("sue", "add", "tom")).rejects.toThrow("409 awareness_contact.to.eid: you have 5000");
+    refuse(0, "to.eid: has no request that waits");
+    await expect(contacts("sue", "deny", "tom")).rejects.toThrow("404 tom has asked nothing that waits for an answer");
+    gateway.awareness.contactFate = () => "answer";
+  });
+});
+
+describe("watch", () => {
+  it("shows who is there, and what changes", async () => {
+    gateway.awareness.people.set("vic", [
+      awarenessOf("bob", { status: 3, details: "lunch" }),
+      awarenessOf("ann", { status: 2 }),
+    ]);
+    const watching = run(["watch", ...as("vic", "w"), "--count", "3", "--status", "busy", "--details", "writing"]);
+    await expect.poll(() => gateway.awareness.told.at(-1)?.details).toBe("writing");
+    gateway.awareness.tell("vic", awarenessOf("bob", { status: 1 }));
+    const { out } = await watching;
+    expect(out.replaceAll(/\d\d:\d\d /g, "")).toBe("bob away (lunch)\nann offline\nbob online\n");
+    expect(gateway.awareness.told.at(-1)).toMatchObject({ type: 1, status: 4 });
+  });
+
+  it("says nothing of itself unless told to, and prints JSON", async () => {
+    const before = gateway.awareness.told.length;
+    gateway.awareness.people.set("wes", [awarenessOf("bob", { status: 3, locationSharing: 1, latitude: 1 })]);
+    const { out } = await run(["watch", ...as("wes", "w"), "--count", "1", "--json"]);
+    expect(JSON.parse(out)).toMatchObject({ event: "presence", eid: "bob", status: "away" });
+    expect(gateway.awareness.told).toHaveLength(before);
+    await expect(run(["watch", "--status", "gone", ...as("wes", "w")])).rejects.toMatchObject({
+      code: "commander.invalidArgument",
+    });
+    const bad = ["watch", "--as", "a", "--token", "bad", "--url", gateway.url];
+    await expect(run(bad)).rejects.toThrow("401 token: the signature is wrong");
+  });
+});
+
 describe("export and erase", () => {
   it("say what is missing", async () => {
     await expect(run(["erase", "ann", "--nats", "127.0.0.1:1"])).rejects.toMatchObject({
@@ -282,14 +416,27 @@ describe("usage", () => {
     [["listen", "--count", "0"], "commander.invalidArgument"],
     [["up", "--port", "70000"], "commander.invalidArgument"],
     [["decode", "--colour"], "commander.unknownOption"],
+    [["contacts", "add", "--as", "a"], "commander.missingArgument"],
+    [["contacts", "befriend", "bob"], "commander.excessArguments"],
+    [["contacts", "add", "bob", "--precision", "-5"], "commander.invalidArgument"],
   ])("%j is %s", async (args, code) => {
     await expect(run(args)).rejects.toMatchObject({ code });
   });
 
-  it.each(["up", "token", "chat", "send", "listen", "history", "unread", "decode", "export", "erase"])(
-    "%s --help has examples",
-    async (name) => {
-      await expect(run([name, "--help"])).rejects.toMatchObject({ code: "commander.helpDisplayed", exitCode: 0 });
-    },
-  );
+  it.each([
+    "up",
+    "token",
+    "chat",
+    "send",
+    "listen",
+    "history",
+    "unread",
+    "contacts",
+    "watch",
+    "decode",
+    "export",
+    "erase",
+  ])("%s --help has examples", async (name) => {
+    await expect(run([name, "--help"])).rejects.toMatchObject({ code: "commander.helpDisplayed", exitCode: 0 });
+  });
 });

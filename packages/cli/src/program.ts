@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { chatCommand } from "./commands/chat.js";
+import { contactsCommand } from "./commands/contacts.js";
 import { decodeCommand } from "./commands/decode.js";
 import { eraseCommand } from "./commands/erase.js";
 import { exportCommand } from "./commands/export.js";
@@ -9,6 +10,7 @@ import { sendCommand } from "./commands/send.js";
 import { tokenCommand } from "./commands/token.js";
 import { unreadCommand } from "./commands/unread.js";
 import { upCommand } from "./commands/up.js";
+import { watchCommand } from "./commands/watch.js";
 import type { ProgramContext } from "./program-context.js";
 
 export type { ProgramContext } from "./program-context.js";
@@ -21,6 +23,8 @@ Examples:
   $ npx bimip send --as alice@example.com --to bob@example.com "hello"
   $ npx bimip listen --as bob@example.com --json
   $ npx bimip history --as bob@example.com --with alice@example.com
+  $ npx bimip contacts add bob@example.com --as alice@example.com
+  $ npx bimip watch --as alice@example.com
 
 Environment: BIMIP_PORT, BIMIP_JWT_SECRET, BIMIP_DATA_DIR, NATS_URL (export, erase), NO_COLOR.
 Exit code: 0 done, 1 failed, 2 wrong usage.`;
@@ -42,10 +46,16 @@ export function createProgram(context: ProgramContext): Command {
     listenCommand,
     historyCommand,
     unreadCommand,
+    contactsCommand,
+    watchCommand,
     decodeCommand,
     exportCommand,
     eraseCommand,
   ];
-  for (const create of make) program.addCommand(create(context).copyInheritedSettings(program));
+  for (const create of make) {
+    const command = create(context).copyInheritedSettings(program);
+    for (const word of command.commands) word.copyInheritedSettings(command);
+    program.addCommand(command);
+  }
   return program;
 }

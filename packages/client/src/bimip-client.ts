@@ -1,3 +1,4 @@
+import type { ContactsApi, PresenceApi } from "./awareness/api.js";
 import type { ClientEvents } from "./client-options.js";
 import type { ClientState } from "./client-state.js";
 import type { Handler } from "./emitter.js";
@@ -10,6 +11,10 @@ import type { PushSubscriptionLike, UnreadCounts } from "./queries-of-client.js"
 /** One device of one user. Comes back by itself after every interruption, where it was. */
 export interface BimipClient {
   readonly state: ClientState;
+  /** Who is there, and what one is shown as oneself. */
+  readonly presence: PresenceApi;
+  /** Whom one knows. */
+  readonly contacts: ContactsApi;
   /**
    * Connects and resolves when the server has handed over what was stored; handlers may still be at it. Add the handlers
    * before: while there is none of `message` or `push`, no message is taken from the log and nothing of it is

@@ -1,4 +1,6 @@
 import type { Awareness, BimipError, Event, Logout, Signal, Stanza } from "@bimip/protocol";
+import type { ContactChange, ContactRequest } from "./awareness/contact.js";
+import type { LocationChange, PresenceChange, Visibility } from "./awareness/presence.js";
 import type { BackoffOptions } from "./backoff.js";
 import type { ClientState } from "./client-state.js";
 import type { ClientStore } from "./client-store.js";
@@ -64,7 +66,7 @@ export interface ClientOptions {
   /** Milliseconds that `close()` waits for a handler that runs; default 5,000. What it was given comes again after that. */
   readonly closeTimeoutMs?: number;
   /**
-   * Milliseconds that a query may take; default 15,000. Waiting for a connection is included, for its turn where the
+   * Milliseconds that a query may take, or what `contacts` and `setVisibility` ask; default 15,000. Waiting for a connection is included, for its turn where the
    * server has eight to answer, and for another try where it is too busy (429, 503).
    */
   readonly queryTimeoutMs?: number;
@@ -98,8 +100,18 @@ export interface ClientEvents {
   /** Receipts, typing and the like; not RESUME and SENT, which the client keeps to itself. */
   signal: Signal;
   event: Event;
-  /** One call a change, also for those that came together. */
+  /** One call a change, also for those that came together, as they come; `presence` is what they mean. */
   awareness: Awareness;
+  /** Somebody's presence differs from what was known. Positions are told by `location`. */
+  presence: PresenceChange;
+  /** Somebody shared where they are. */
+  location: LocationChange;
+  /** Who may see this user, as one of its devices has set it, this one included. */
+  visibility: Visibility;
+  /** How one stands with somebody has changed, whoever did it. A handler has the list of contacts loaded. */
+  contact: ContactChange;
+  /** Somebody asks to follow you, or to be a contact; each request once, though the server repeats it until it is answered. */
+  contactRequest: ContactRequest;
   gap: Gap;
   /**
    * What no call is rejected with: a lost connection (it comes back by itself), errors without an id, that a handler

@@ -7,12 +7,16 @@ import {
   SignalType,
   type Stanza,
 } from "@bimip/protocol";
+import type { ContactsApi, PresenceApi } from "./awareness/api.js";
+import { Peers } from "./awareness/peers.js";
+import { presenceApi } from "./awareness/presence-api.js";
 import type { BimipClient } from "./bimip-client.js";
-import type { ClientEvents, ClientOptions, Gap } from "./client-options.js";
+import type { ClientEvents, ClientOptions } from "./client-options.js";
 import type { ClientState } from "./client-state.js";
 import type { StoredState } from "./client-store.js";
 import { type Connection, toError } from "./connection.js";
 import { Emitter, type Handler } from "./emitter.js";
+import { Gaps } from "./gaps.js";
 import { type HistoryItem, type HistoryOptions, history } from "./history.js";
 import { Inbox } from "./inbox.js";
 import { pingPongFrame } from "./keepalive.js";
@@ -49,7 +53,7 @@ export function createClient(options: ClientOptions): BimipClient {
   return new Client(options);
 }
 
-/** Wires the parts together: link (connections), outbox and receipts (out), inbox (in), queries. */
+/** Wires the parts together: link (connections), outbox and receipts (out), inbox (in), queries, peers (awareness). */
 class Client implements BimipClient {
   readonly #options: ClientOptions;
   readonly #events = new Emitter<ClientEvents>();
@@ -59,11 +63,12 @@ class Client implements BimipClient {
   readonly #receipts: Receipts;
   readonly #inbox: Inbox;
   readonly #queries: Queries;
+  readonly #peers: Peers;
+  readonly presence: PresenceApi;
+  readonly #gaps = new Gaps((gap) => this.#events.emit("gap", gap));
   readonly #pings = new PingTimes();
   readonly #link: Link;
   #eid: string;
-  /** The last that was told. */
-  #gap: Gap | undefined;
   #isClosing = false;
 
   constructor(options: ClientOptions) {
@@ -76,6 +81,14 @@ class Client implements BimipClient {
     this.#outbox = new Outbox({ maxInFlight, backoff: reconnect, states: this.#states, store: this.#store });
     this.#receipts = new Receipts(this.#store, reconnect);
     this.#queries = new Queries(queryTimeoutMs, reconnect);
+    this.#peers = new Peers({
+      events: this.#events,
+      timeoutMs: queryTimeoutMs,
+      backoff: reconnect,
+      ownEid: () => this.#eid,
+      ping: () => this.ping(),
+    });
+    this.presence = presenceApi(this.#peers);
     this.#inbox = new Inbox({
       begin: options.begin ?? "cursor",
       backoff: reconnect,
@@ -106,10 +119,17 @@ class Client implements BimipClient {
     return this.#link.state;
   }
 
+  get contacts(): ContactsApi {
+    return this.#peers.contacts;
+  }
+
   on<Name extends keyof ClientEvents>(name: Name, handler: Handler<ClientEvents[Name]>): () => void {
     const off = this.#events.on(name, handler);
     // Not from within the call: other handlers may be added with this one.
-    if (name === "message" || name === "push") queueMicrotask(() => this.#inbox.heard());
+    queueMicrotask(() => {
+      if (name === "message" || name === "push") this.#inbox.heard();
+      this.#peers.heard(name);
+    });
     return off;
   }
 
@@ -223,6 +243,7 @@ class Client implements BimipClient {
     };
     this.#outbox.open(send);
     this.#queries.open(send);
+    this.#peers.open(send);
     this.#steer();
     if (!receives) this.#onUpToDate(connection);
   }
@@ -235,7 +256,7 @@ class Client implements BimipClient {
   /** While handlers are far behind nothing more is read, unless an answer is waited for: by one of them, perhaps. */
   #steer(): void {
     const waits = (): boolean =>
-      this.#outbox.inFlight().size > 0 || this.#queries.underWay > 0 || this.#pings.waiting > 0;
+      this.#outbox.inFlight().size > 0 || this.#queries.underWay + this.#peers.underWay + this.#pings.waiting > 0;
     this.#link.connection?.setReading(!this.#inbox.full || waits());
   }
 
@@ -244,12 +265,14 @@ class Client implements BimipClient {
     this.#outbox.interrupt();
     this.#receipts.interrupt();
     this.#queries.interrupt();
+    this.#peers.interrupt();
     this.#pings.fail(new BimipError(ErrorCode.TRY_AGAIN, "the connection was lost"));
   }
 
   #onEnd(error: BimipError): void {
     this.#outbox.abandon(error);
     this.#queries.abandon(error);
+    this.#peers.abandon(error);
     // close() has last words for it.
     if (!this.#isClosing) void this.#closeStore();
   }
@@ -284,10 +307,11 @@ class Client implements BimipClient {
       case "page":
         return this.#queries.answer(stanza.value);
       case "awareness":
-        return this.#events.emit("awareness", stanza.value);
       case "body":
-        for (const awareness of stanza.value.awarenessList) this.#events.emit("awareness", awareness);
-        return;
+      case "awarenessContact":
+      case "awarenessVisibility":
+      case "locationStream":
+        return this.#peers.take(stanza);
       case "error":
         return this.#onError(toError(stanza.value));
       case "logout":
@@ -297,10 +321,7 @@ class Client implements BimipClient {
         else this.#pings.answer(stanza.value.id);
         return;
       // For these the `stanza` event is the way until the client has methods that send their like.
-      case "awarenessContact":
-      case "awarenessVisibility":
       case "tokenAuthority":
-      case "locationStream":
       case "query":
         return;
     }
@@ -324,20 +345,12 @@ class Client implements BimipClient {
   }
 
   #onResume(connection: Connection, signal: Signal): void {
-    if (signal.type === SignalType.RESPONSE && signal.details !== "") this.#onGap(signal);
+    this.#gaps.take(signal);
     if (this.#inbox.resumed(signal) && this.state === "replaying") this.#onUpToDate(connection);
   }
 
-  /** The server repeats it until something behind it is acknowledged; the application hears it once. */
-  #onGap({ details, firstId, epoch }: Signal): void {
-    const gap = { details, firstId: Number(firstId), epoch: Number(epoch) };
-    if (gap.details === this.#gap?.details && gap.epoch === this.#gap.epoch) return;
-    this.#gap = gap;
-    this.#events.emit("gap", gap);
-  }
-
   #onError(error: BimipError): void {
-    if (this.#queries.refuse(error)) return;
+    if (this.#queries.refuse(error) || this.#peers.refuse(error)) return;
     const ours = takeError(error, this.#outbox, this.#receipts);
     this.#inbox.arrivals.answered();
     // A 401 is followed by the close, which says it again.

@@ -1,4 +1,26 @@
 export { createClient } from "./client.js";
+export type { ContactsApi, PresenceApi } from "./awareness/api.js";
+export type {
+  AcceptOptions,
+  Contact,
+  ContactChange,
+  ContactRequest,
+  ContactWord,
+  Relationship,
+  RequestOptions,
+} from "./awareness/contact.js";
+export type { PresenceOptions, StatusOptions } from "./awareness/own-presence.js";
+export type {
+  CustomStatus,
+  LastPlace,
+  LocationChange,
+  Place,
+  Presence,
+  PresenceChange,
+  PresenceStatus,
+  PresenceWord,
+  Visibility,
+} from "./awareness/presence.js";
 export type { BimipClient } from "./bimip-client.js";
 export type { ClientEvents, ClientOptions, Gap, TokenSource } from "./client-options.js";
 export type { ClientState } from "./client-state.js";

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, onTestFinished, vi } from "vitest";
 import type { BimipClient } from "../src/bimip-client.js";
 import { createClient } from "../src/client.js";
 import type { ClientOptions } from "../src/client-options.js";
+import type { ClientState } from "../src/client-state.js";
 import type { IncomingMessage } from "../src/incoming-message.js";
 import { FakeGateway } from "./fake-gateway.js";
 
@@ -56,4 +57,15 @@ export function messagesOf(client: BimipClient): IncomingMessage[] {
   const messages: IncomingMessage[] = [];
   client.on("message", (message) => messages.push(message));
   return messages;
+}
+
+/** Resolves when the client gets into that state the next time. */
+export function next(client: BimipClient, state: ClientState): Promise<void> {
+  return new Promise((resolve) => {
+    const off = client.on("state", (now) => {
+      if (now !== state) return;
+      off();
+      resolve();
+    });
+  });
 }

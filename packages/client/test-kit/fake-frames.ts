@@ -7,9 +7,13 @@ export function entryFrame(entry: Entry, previous: number): Uint8Array {
   return encodeStored(withIndexes(entry, previous));
 }
 
+/** What is answered with an error: its code, or that and its words. */
+export type Refusal = number | { readonly code: number; readonly details: string };
+
 /** An ErrorMessage about the stanza of that id. */
-export function errorFrame(code: number, id: string): Uint8Array {
-  return encodeStanza("error", create(ErrorMessageSchema, { code, details: `fate ${code}`, id }));
+export function errorFrame(refusal: Refusal, id: string): Uint8Array {
+  const { code, details } = typeof refusal === "number" ? { code: refusal, details: `fate ${refusal}` } : refusal;
+  return encodeStanza("error", create(ErrorMessageSchema, { code, details, id }));
 }
 
 /** What a gateway says of a log by RESUME; `init` over what it would say. */

@@ -21,15 +21,16 @@ import {
 } from "@bimip/protocol";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type WebSocket, WebSocketServer } from "ws";
-import { entryFrame, errorFrame, resumeFrame } from "./fake-frames.js";
+import { FakeAwareness } from "./fake-awareness.js";
+import { entryFrame, errorFrame, type Refusal, resumeFrame } from "./fake-frames.js";
 import type { Entry, Stored } from "./fake-log.js";
 import { pageOf } from "./fake-queries.js";
 import { type FakeSession, isOwn, nameOf } from "./fake-session.js";
 
 const MAX_QUERIES = 8;
 
-/** What becomes of a message: stored and confirmed, stored but unconfirmed, ignored, or refused with a code. */
-export type Fate = "store" | "storeSilently" | "ignore" | number;
+/** What becomes of a message: stored and confirmed, stored but unconfirmed, ignored, or refused. */
+export type Fate = "store" | "storeSilently" | "ignore" | Refusal;
 
 /**
  * A gateway in this process that keeps logs in memory and speaks the protocol over real sockets. Tokens are
@@ -46,6 +47,7 @@ export class FakeGateway {
   #ids = 0;
   epoch = 1;
   readonly sessions = new Set<FakeSession>();
+  readonly awareness = new FakeAwareness(this.sessions);
   /** Highest index acknowledged, by `eid/device`. */
   readonly cursors = new Map<string, number>();
   /** Every Message and PushNotification that came, in order. */
@@ -223,6 +225,7 @@ export class FakeGateway {
     const session = { eid, device: url.searchParams.get("device") ?? device, resume, socket, live: false, told: 0 };
     this.sessions.add(session);
     this.resumes.push(resume);
+    this.awareness.begin(session);
     if (resume !== "manual") this.#replay(session, 0n, "");
     return session;
   }
@@ -256,6 +259,7 @@ export class FakeGateway {
 
   #onStanza(session: FakeSession, stanza: Stanza): void {
     const { kind, value } = stanza;
+    if (this.awareness.take(session, stanza)) return;
     if (kind === "message" || kind === "pushNotification") return this.#onMessage(session, stanza);
     if (kind === "query") return this.#onQuery(session, value);
     if (kind === "signal") return this.#onSignal(session, value);
@@ -325,7 +329,7 @@ export class FakeGateway {
     const { id } = value;
     const to = value.to?.eid ?? "";
     if (fate === "ignore") return;
-    if (typeof fate === "number") return session.socket.send(errorFrame(fate, id));
+    if (typeof fate === "number" || typeof fate === "object") return session.socket.send(errorFrame(fate, id));
     const key = JSON.stringify([session.eid, to, id]);
     let stored = this.#stored.get(key);
     if (stored === undefined) {

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { CliError } from "../cli-error.js";
 import { createOutput } from "../output.js";
 import type { ProgramContext } from "../program-context.js";
+import { refusalOf } from "../refusal.js";
 import { connect, createSession, type SessionOptions, withSessionOptions } from "../session.js";
 import { countOption } from "../whole-number.js";
 
@@ -57,6 +58,8 @@ Examples:
           sent,
           `${output.paint("green", "✓")} stored at index ${sent.index} of ${sent.to} (id ${sent.id})`,
         );
+      } catch (error) {
+        throw refusalOf(error, options.to);
       } finally {
         await session.client.close();
       }

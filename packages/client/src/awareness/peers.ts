@@ -1,0 +1,169 @@
+import {
+  type Awareness,
+  AwarenessSchema,
+  AwarenessType,
+  type BimipError,
+  IdentitySchema,
+  type Stanza,
+  STANZA_ROUTE,
+} from "@bimip/protocol";
+import { create } from "@bufbuild/protobuf";
+import type { BackoffOptions } from "../backoff.js";
+import type { ClientEvents } from "../client-options.js";
+import type { Emitter } from "../emitter.js";
+import { randomId } from "../random-id.js";
+import { Requests } from "../requests.js";
+import { Contacts } from "./contacts.js";
+import { OwnPresence } from "./own-presence.js";
+import { type Place, type Visibility, visibilityOf } from "./presence.js";
+import { PresenceStore } from "./presence-store.js";
+import { locationFrame, visibilityFrame } from "./stanzas.js";
+
+export interface PeersOptions {
+  readonly events: Emitter<ClientEvents>;
+  /** Milliseconds that a request may take, waiting included. */
+  readonly timeoutMs: number;
+  readonly backoff: BackoffOptions;
+  /** The account; "" = not known. */
+  readonly ownEid: () => string;
+  /** The round trip of a PingPong. */
+  readonly ping: () => Promise<unknown>;
+}
+
+/** The stanzas that are about people, not messages. */
+type PeerStanza = Extract<
+  Stanza,
+  { kind: "awareness" | "body" | "awarenessContact" | "awarenessVisibility" | "locationStream" }
+>;
+
+/** Wires what a client knows and tells of people: presence, position, visibility, contacts. */
+export class Peers {
+  readonly #events: Emitter<ClientEvents>;
+  readonly #ownEid: () => string;
+  readonly store: PresenceStore;
+  readonly own: OwnPresence;
+  readonly contacts: Contacts;
+  readonly #visibilities: Requests<void>;
+  #send: ((frame: Uint8Array) => void) | undefined;
+
+  constructor({ events, timeoutMs, backoff, ownEid, ping }: PeersOptions) {
+    this.#events = events;
+    this.#ownEid = ownEid;
+    this.store = new PresenceStore({
+      ownEid,
+      onChange: (change) => events.emit("presence", change),
+      onLocation: (location) => events.emit("location", location),
+    });
+    this.own = new OwnPresence({
+      backoff,
+      ping,
+      custom: () => this.store.get(ownEid())?.custom,
+      onStatus: (awareness) => this.#onOwnStatus(awareness),
+    });
+    this.contacts = new Contacts({
+      timeoutMs,
+      backoff,
+      ownEid,
+      onChange: (change) => events.emit("contact", change),
+      listensToRequests: () => events.has("contactRequest"),
+      onRequest: (request) => events.emit("contactRequest", request),
+      onError: (error) => events.emit("error", error),
+    });
+    this.#visibilities = new Requests({ timeoutMs, backoff, name: "awareness_visibility" });
+  }
+
+  /** What was sent and waits for its answer. */
+  get underWay(): number {
+    return this.contacts.underWay + this.#visibilities.underWay;
+  }
+
+  async setVisibility(visibility: Visibility): Promise<void> {
+    const id = randomId();
+    return this.#visibilities.start({ id, frame: visibilityFrame(id, visibility) });
+  }
+
+  shareLocation(place: Place, to: string | undefined): void {
+    const frame = locationFrame(place, to);
+    this.#send?.(frame);
+  }
+
+  /** A handler of this event was added. */
+  heard(event: keyof ClientEvents): void {
+    if (event === "contact") this.contacts.want();
+    if (event === "contactRequest") this.contacts.heard();
+  }
+
+  open(send: (frame: Uint8Array) => void): void {
+    this.#send = send;
+    this.store.open();
+    this.own.open(send);
+    this.#visibilities.open(send);
+    this.contacts.open(send);
+  }
+
+  interrupt(): void {
+    this.#send = undefined;
+    this.store.interrupt();
+    this.own.interrupt();
+    this.#visibilities.interrupt();
+    this.contacts.interrupt();
+  }
+
+  /** Nothing will be answered any more. */
+  abandon(error: BimipError): void {
+    this.store.end();
+    this.#visibilities.abandon(error);
+    this.contacts.abandon(error);
+  }
+
+  take(stanza: PeerStanza): void {
+    switch (stanza.kind) {
+      case "awareness":
+        this.#events.emit("awareness", stanza.value);
+        return this.store.take([stanza.value]);
+      case "body": {
+        const { route, awarenessList } = stanza.value;
+        for (const awareness of awarenessList) this.#events.emit("awareness", awareness);
+        if (route === BigInt(STANZA_ROUTE.body)) return this.store.snapshot(this.#withOwn(awarenessList));
+        return this.store.take(awarenessList);
+      }
+      case "locationStream":
+        return this.store.locate(stanza.value);
+      case "awarenessContact":
+        return this.contacts.take(stanza.value);
+      case "awarenessVisibility": {
+        const { id, type } = stanza.value;
+        const visibility = visibilityOf(type);
+        if (visibility !== undefined) this.#events.emit("visibility", visibility);
+        this.#visibilities.answer(id, undefined);
+      }
+    }
+  }
+
+  /** An error that names a stanza. true if it was about one of ours, and who waits for it knows, or it goes again. */
+  refuse(error: BimipError): boolean {
+    return this.contacts.refuse(error) || this.#visibilities.refuse(error) || this.own.refuse(error);
+  }
+
+  /** The server does not tell us what this device says. */
+  #onOwnStatus(awareness: Awareness): void {
+    const eid = this.#ownEid();
+    const isKnown = this.store.get(eid) !== undefined;
+    // That we are online is not worth an entry of its own.
+    if (eid === "" || (!isKnown && awareness.type === AwarenessType.PRESENCE)) return;
+    this.store.take([fromOwn(awareness, eid)]);
+  }
+
+  /** A snapshot, in step with what this device has just said. */
+  #withOwn(awarenessList: readonly Awareness[]): readonly Awareness[] {
+    const eid = this.#ownEid();
+    const { newest } = this.own;
+    if (newest === undefined || eid === "") return awarenessList;
+    const others = awarenessList.filter(({ from }) => from?.eid !== eid);
+    return newest.type === AwarenessType.PRESENCE ? others : [...others, fromOwn(newest, eid)];
+  }
+}
+
+function fromOwn(awareness: Awareness, eid: string): Awareness {
+  return create(AwarenessSchema, { ...awareness, from: create(IdentitySchema, { eid }) });
+}
