@@ -5,6 +5,8 @@ import {
   CasBucket,
   call,
   connectNats,
+  type ContactRecord,
+  contactKey,
   ensureTopology,
   type Link,
   PROCEDURES,
@@ -14,6 +16,7 @@ import {
 } from "@bimip/nats";
 import {
   type Awareness,
+  type AwarenessContact,
   AwarenessContactSchema,
   AwarenessFanoutSchema,
   AwarenessSchema,
@@ -40,6 +43,7 @@ let nats: Awaited<ReturnType<typeof startTestNats>>;
 let link: Link;
 let replicas: RunningService[];
 let heard: Heard[];
+let contacts: { readonly to: readonly string[]; readonly contact: AwarenessContact }[];
 let swept: number;
 let lives: boolean;
 
@@ -48,11 +52,13 @@ beforeEach(async () => {
   link = await connectNats({ servers: nats.url, name: "gateway" });
   await ensureTopology(link.nc, { partitions: 1, replicas: 1, dedupeWindowS: 60, logMaxAgeS: 0 });
   heard = [];
+  contacts = [];
   swept = 0;
   lives = true;
   link.nc.subscribe(SUBJECTS.fanout(GATEWAY), {
     callback(_error, { data }) {
       const { to, stanza, revision } = fromBinary(AwarenessFanoutSchema, data);
+      if (stanza.case === "contact") contacts.push({ to, contact: fromBinary(AwarenessContactSchema, stanza.value) });
       if (stanza.case !== "awareness") return;
       heard.push({ to, awareness: fromBinary(AwarenessSchema, stanza.value), revision: Number(revision) });
     },
@@ -160,6 +166,27 @@ test("what a replica wrote and did not live to tell, the others tell", async () 
   const dead: SessionRecord = { ...record, presence: { ...record.presence, status: AWAY }, by: "a replica that died" };
   await bucket.write(key, Buffer.from(JSON.stringify(dead)), value?.revision ?? 0);
   await told("alice@x", "bob@x", AWAY);
+});
+
+test("what became of a contact is told by the others, too, and what the two see of each other by it", async () => {
+  await connect("alice@x");
+  await connect("bob@x");
+  const relationship = ContactRelationship.MUTUAL;
+  const ask = { action: ContactAction.REQUEST, relationship, trackingId: "t1" };
+  await contact("alice@x", { to: { eid: "bob@x" }, ...ask });
+  await contact("bob@x", { to: { eid: "alice@x" }, ...ask, action: ContactAction.ACCEPT });
+  await told("bob@x", "alice@x", ONLINE);
+  const bucket = await CasBucket.open(link.nc, BUCKETS.awareness);
+  const key = contactKey("alice@x", "bob@x");
+  const value = await bucket.read(key);
+  const record = JSON.parse(Buffer.from(value?.bytes ?? []).toString()) as ContactRecord;
+  heard = [];
+  contacts = [];
+  const dead: ContactRecord = { ...record, by: "a replica that died" };
+  await bucket.write(key, Buffer.from(JSON.stringify(dead)), value?.revision ?? 0);
+  const again = await eventually("alice is told again", () => contacts.find(({ to }) => to.includes("alice@x")));
+  expect(again.contact).toMatchObject({ action: ContactAction.ACCEPT, from: { eid: "bob@x" }, trackingId: "t1" });
+  await told("bob@x", "alice@x", ONLINE);
 });
 
 test("when all replicas died before they told, those that start tell", async () => {

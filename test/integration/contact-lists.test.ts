@@ -58,6 +58,8 @@ async function put(eid: string, peer: string, precisionM = 0): Promise<number> {
     otherPrecisionM: 0,
     request: null,
     otherRequest: null,
+    told: "",
+    otherTold: "",
     before: NONE,
     atMs: 1,
     by: "test",

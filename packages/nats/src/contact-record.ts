@@ -35,6 +35,9 @@ export interface ContactRecord extends ContactState {
   readonly request: PendingRequest | null;
   /** Of `peer`, while `other` is asked. */
   readonly otherRequest: PendingRequest | null;
+  /** The AwarenessContact that each was told of the last change, base64: told again by others should `by` not live to; "" = none. */
+  readonly told: string;
+  readonly otherTold: string;
   /** Before the last change: who saw whom then, and does not now, is told. */
   readonly before: ContactState;
   /** Epoch milliseconds of the last change. */

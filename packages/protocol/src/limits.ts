@@ -14,7 +14,7 @@ export const LIMITS = {
   frameBytes: 1_048_576,
   /** Nested messages (and unknown groups) in one frame, the envelope counted as the first. */
   recursionDepth: 16,
-  /** `details` of an Awareness: kept, and told to everybody who connects. */
+  /** `details` of Awareness and AwarenessContact: kept, and told to devices that connect. */
   detailsBytes: 1_024,
   /** UTF-16 units of `details` that an ErrorMessage carries at most. */
   errorDetailsUnits: 1024,

@@ -116,7 +116,7 @@ export const STANZA_RULES: { readonly [K in StanzaKind]: StanzaRules<StanzaValue
           .filter((n) => n !== ContactAction.REMOVED && n !== ContactAction.ERROR),
       }),
       timestamp: check.timestamp,
-      details: check.anything,
+      details: check.textUpTo(LIMITS.detailsBytes),
       locationPrecisionM: check.int32From(-1),
     },
     whole: contactProblem,

@@ -94,6 +94,11 @@ const cases: Case[] = [
   ["awareness", { id: "\u0001" }, "awareness.id: holds the control character U+0001"],
   ["awareness", { from: { eid: "\u0001" } }, "awareness.from.eid: holds the control character U+0001"],
   ["awareness", { details: "é".repeat(513) }, "awareness.details: is too long: 1026 bytes, at most 1024"],
+  [
+    "awarenessContact",
+    { details: "x".repeat(1_025) },
+    "awareness_contact.details: is too long: 1025 bytes, at most 1024",
+  ],
   ["awareness", { to: { eid: "\u0001" } }, "awareness.to.eid: holds the control character U+0001"],
   ["awareness", { type: 0 }, "awareness.type: is missing"],
   ["awareness", { type: 3 }, "awareness.type: is 3, must be one of 1 PRESENCE, 2 STATUS"],

@@ -92,6 +92,7 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
     teller,
     untold,
     recent,
+    tellContact: (eid, value) => void fanout.send([eid], { eid }, { case: "contact", value }),
     alarms,
     registry,
     users,

@@ -12,7 +12,7 @@ import {
 } from "@bimip/protocol";
 import type { Metrics } from "@bimip/runtime";
 import { draftOf } from "./contact-change.js";
-import { isRelation } from "./contact-pair.js";
+import { isRelation, withTold } from "./contact-pair.js";
 import { countRelations, encodeContact, listPage, type Relations } from "./contact-stanzas.js";
 import type { ContactStore, Decision } from "./contact-store.js";
 import { type ContactRefusal, type Telling, type Transition, transition } from "./contact-table.js";
@@ -49,8 +49,6 @@ export type ContactHandler = (request: ContactRequest) => Promise<ContactAnswer>
 
 type ContactAnswer = MessageInitShape<typeof ContactResponseSchema>;
 
-/** It is kept for as long as the request waits. */
-const MAX_REQUEST_DETAILS_BYTES = 1_024;
 const FIELD_PREFIX = `${stanzaName("awarenessContact")}.`;
 
 /**
@@ -87,11 +85,7 @@ function problemOf(request: ContactRequest, contact: AwarenessContact): ContactR
   const problem = validateStanza({ kind: "awarenessContact", value: contact });
   if (problem !== undefined) return { code: problem.code, refusal: problem.details.replace(FIELD_PREFIX, "") };
   if (contact.action === ContactAction.LIST) return undefined;
-  const code = ErrorCode.FIELD_WRONG;
-  if (contact.to?.eid === request.eid) return { code, refusal: "to.eid: is yourself" };
-  const bytes = contact.action === ContactAction.REQUEST ? Buffer.byteLength(contact.details) : 0;
-  if (bytes <= MAX_REQUEST_DETAILS_BYTES) return undefined;
-  return { code, refusal: `details: is too long: ${bytes} bytes, at most ${MAX_REQUEST_DETAILS_BYTES} in a REQUEST` };
+  return contact.to?.eid === request.eid ? { code: ErrorCode.FIELD_WRONG, refusal: "to.eid: is yourself" } : undefined;
 }
 
 async function change(
@@ -103,32 +97,46 @@ async function change(
   const peer = contact.to?.eid ?? "";
   const stanza = { ...contact, timestamp: timestampOf(contact) };
   const full = contact.action === ContactAction.REQUEST ? await fullProblem(options, eid, peer) : undefined;
-  const { record, result } = await options.store.change(eid, peer, options.replica, (record) =>
-    decide(record, stanza, full),
+  const { record, result, written } = await options.store.change(eid, peer, options.replica, (record) =>
+    decide(record, stanza, request, full),
   );
   if ("refusal" in result) return refused(result);
 
-  const { toActor, askerAlone = false, toPeer } = result;
+  const { askerAlone = false } = result;
   const { BLOCK, UNBLOCK } = ContactAction;
   // At a repeat too: the word may have been lost.
   if (contact.action === BLOCK || contact.action === UNBLOCK) options.flowChanged(eid, peer);
-  const answer = toldStanza(toActor, { stanza, request, record });
-  if (!askerAlone) options.tellUser(eid, answer, device);
-  if (toPeer !== undefined) {
-    options.tellUser(peer, toPeer === toActor ? answer : toldStanza(toPeer, { stanza, request, record }), "");
-  }
+  const { answer, toPeer } = toldOf(result, { stanza, request, record });
+  // A change that was written is told to all, if only of how exactly the other may know where one is.
+  if (!askerAlone || written) options.tellUser(eid, answer, device);
+  if (toPeer !== undefined) options.tellUser(peer, toPeer, "");
   return { contacts: [answer] };
+}
+
+/** What the two are told. */
+function toldOf(
+  { toActor, toPeer }: Exclude<Transition, ContactRefusal>,
+  of: { stanza: AwarenessContact; request: ContactRequest; record: ContactRecord },
+): { answer: Uint8Array; toPeer: Uint8Array | undefined } {
+  const answer = toldStanza(toActor, of);
+  if (toPeer === undefined) return { answer, toPeer: undefined };
+  return { answer, toPeer: toPeer === toActor ? answer : toldStanza(toPeer, of) };
 }
 
 function decide(
   record: ContactRecord,
   stanza: AwarenessContact,
+  request: ContactRequest,
   full: ContactRefusal | undefined,
 ): Decision<Transition | ContactRefusal> {
   const result = transition(record, stanza.action, stanza.relationship);
   if ("refusal" in result) return { draft: record, result };
   if (full !== undefined && !isRelation(record)) return { draft: record, result: full };
-  return { draft: draftOf(record, result, stanza), result };
+  const complete = (record: ContactRecord): ContactRecord => {
+    const { answer, toPeer } = toldOf(result, { stanza, request, record });
+    return withTold(record, answer, toPeer);
+  };
+  return { draft: draftOf(record, result, stanza), result, complete };
 }
 
 /** What follows when one of the two has as many relations as there may be, and none with the other yet. */

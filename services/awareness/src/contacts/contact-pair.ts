@@ -19,7 +19,7 @@ export const NOTHING: ContactDraft = {
 
 /** Of a pair that has no record. */
 export function emptyRecord(eid: string, peer: string): ContactRecord {
-  return { eid, peer, ...NOTHING, before: NOTHING, atMs: 0, by: "" };
+  return { eid, peer, ...NOTHING, told: "", otherTold: "", before: NOTHING, atMs: 0, by: "" };
 }
 
 /** The record after a change, which keeps how the two stood before. */
@@ -28,7 +28,13 @@ export function changedRecord(
   draft: ContactDraft,
   { atMs, by }: { atMs: number; by: string },
 ): ContactRecord {
-  return inOrder({ ...record, ...draft, before: stateOf(record), atMs, by });
+  return inOrder({ ...record, ...draft, told: "", otherTold: "", before: stateOf(record), atMs, by });
+}
+
+/** The record, keeping what the two are told of its change: encoded AwarenessContacts, undefined = nothing. */
+export function withTold(record: ContactRecord, own: Uint8Array, other: Uint8Array | undefined): ContactRecord {
+  const text = (bytes: Uint8Array = new Uint8Array()): string => Buffer.from(bytes).toString("base64");
+  return inOrder({ ...record, told: text(own), otherTold: text(other) });
 }
 
 /** The same as the other of the two sees it. */
@@ -42,6 +48,8 @@ export function mirrorOf(record: ContactRecord): ContactRecord {
     otherPrecisionM: record.precisionM,
     request: record.otherRequest,
     otherRequest: record.request,
+    told: record.otherTold,
+    otherTold: record.told,
     before: fromOtherSide(record.before),
   });
 }
@@ -66,6 +74,8 @@ function inOrder(record: ContactRecord): ContactRecord {
     otherPrecisionM: record.otherPrecisionM,
     request: requestInOrder(record.request),
     otherRequest: requestInOrder(record.otherRequest),
+    told: record.told,
+    otherTold: record.otherTold,
     before: stateOf(record.before),
     atMs: record.atMs,
     by: record.by,

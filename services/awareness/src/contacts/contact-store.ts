@@ -21,12 +21,16 @@ export interface Decision<T> {
   /** Nothing is written where it is what the record holds already. */
   readonly draft: ContactDraft;
   readonly result: T;
+  /** Adds to the record that is written what is told of it. */
+  readonly complete?: (record: ContactRecord) => ContactRecord;
 }
 
 export interface Changed<T> {
   /** As it is now, for the one who changed it. */
   readonly record: ContactRecord;
   readonly result: T;
+  /** false: it stood so already. */
+  readonly written: boolean;
 }
 
 /** The two records of a pair. */
@@ -81,10 +85,10 @@ export class ContactStore {
         const { record, mirrored, revisions } = await this.#read(eid, peer);
         const done = unsure.get(JSON.stringify(record));
         if (done !== undefined) return done;
-        const { draft, result } = decide(record);
-        if (mirrored && isSame(record, draft)) return { record, result };
-        const next = changedRecord(record, draft, { atMs: Date.now(), by });
-        const changed = { record: next, result };
+        const { draft, result, complete = (same) => same } = decide(record);
+        if (mirrored && isSame(record, draft)) return { record, result, written: false };
+        const next = complete(changedRecord(record, draft, { atMs: Date.now(), by }));
+        const changed = { record: next, result, written: true };
         unsure.set(JSON.stringify(next), changed);
         if (await this.#writeBoth(next, revisions)) return changed;
         unsure.delete(JSON.stringify(next));

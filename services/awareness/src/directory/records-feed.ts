@@ -19,6 +19,8 @@ export interface RecordsFeedOptions {
   readonly teller: Teller;
   readonly untold: Untold;
   readonly recent: Recent;
+  /** Tells all devices of a user what became of a contact; whoever wrote it told so itself, unless it fell silent. */
+  readonly tellContact: (eid: string, contact: Uint8Array) => void;
   readonly alarms: Alarms;
   readonly registry: Registry;
   readonly users: Users;
@@ -76,11 +78,14 @@ export class RecordsFeed {
   #contact({ key, revision, initial }: FeedEntry, record: ContactRecord): void {
     const { lists, teller, untold, recent, replica } = this.#o;
     lists.apply(record, revision);
-    const tell = (): void => teller.contactChanged(record);
     if (initial) return;
-    if (record.by !== replica) return untold.add(key, record.by, revision, tell);
-    tell();
-    recent.add(key, tell);
+    const again = (): void => {
+      if (record.told !== "") this.#o.tellContact(record.eid, Buffer.from(record.told, "base64"));
+      teller.contactChanged(record);
+    };
+    if (record.by !== replica) return untold.add(key, record.by, revision, again);
+    teller.contactChanged(record);
+    recent.add(key, again);
   }
 
   #tell({ key, revision, initial }: FeedEntry, by: string, change: Change, device: string): void {
