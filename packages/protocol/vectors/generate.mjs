@@ -164,6 +164,7 @@ const serverMessages = {
     timestamp,
     address: "192.0.2.1",
     gateway: "g1",
+    since: "1732365000123",
   },
   SessionEventRes: { epoch: big },
   SessionClaim: { device: "phone", sessionId: "s-1", epoch: "7" },

@@ -106,7 +106,7 @@ export class Registration {
     const { link, eid, device, node, gateway, sessionId, address } = this.#o;
     // Both keep their time over the tries: the registry knows a late one by it.
     const timestamp = BigInt(open ? this.#startedAtMs : this.#endedAtMs);
-    const event = { eid, device, node, gateway, sessionId, address, open, timestamp };
+    const event = { eid, device, node, gateway, sessionId, address, open, timestamp, since: BigInt(this.#startedAtMs) };
     const answer = await call(link.nc, PROCEDURES.sessionEvent, event, TIMEOUT_MS);
     return Number(answer.epoch);
   }

@@ -13,6 +13,8 @@ export class Alarms {
       leftMs > MAX_TIMER_MS
         ? () => this.set(key, atMs, ring)
         : () => {
+            // Timers ring up to a millisecond early, and clocks are set.
+            if (Date.now() < atMs) return this.set(key, atMs, ring);
             this.#timers.delete(key);
             ring();
           };

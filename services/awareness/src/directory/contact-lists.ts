@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { isRelation } from "../contacts/contact-pair.js";
 import { type ContactRecord, contactKeysOf, createTurns, type Link, scanBucket } from "@bimip/nats";
 
 interface Loading {
@@ -32,6 +33,7 @@ export class ContactLists {
   readonly #changed = new Map<string, number>();
   readonly #inTurn = createTurns(MAX_CONCURRENT_READS);
   #relations = 0;
+  #generation = 0;
 
   constructor(options: ContactListsOptions) {
     this.#o = options;
@@ -51,9 +53,12 @@ export class ContactLists {
     const loading = this.#loading.get(eid);
     if (loading !== undefined) return loading.list;
     const changes: Loading["changes"] = [];
-    const list = this.#load(eid, changes).finally(() => this.#loading.delete(eid));
-    this.#loading.set(eid, { list, changes });
-    return list;
+    const mine: Loading = { list: this.#load(eid, changes), changes };
+    this.#loading.set(eid, mine);
+    const done = (): void => {
+      if (this.#loading.get(eid) === mine) this.#loading.delete(eid);
+    };
+    return mine.list.finally(done);
   }
 
   /** A change, told by the feed. */
@@ -70,8 +75,10 @@ export class ContactLists {
     this.#loading.get(eid)?.changes.push({ record, revision });
     const kept = this.#lists.get(eid);
     if (kept === undefined) return;
-    if (!kept.has(record.peer)) this.#relations++;
-    kept.set(record.peer, record);
+    this.#relations -= kept.size;
+    if (isRelation(record)) kept.set(record.peer, record);
+    else kept.delete(record.peer);
+    this.#relations += kept.size;
   }
 
   clear(): void {
@@ -79,9 +86,11 @@ export class ContactLists {
     this.#loading.clear();
     this.#changed.clear();
     this.#relations = 0;
+    this.#generation++;
   }
 
   async #load(eid: string, changes: Loading["changes"]): Promise<ReadonlyMap<string, ContactRecord>> {
+    const generation = this.#generation;
     const revisions = new Map<string, number>();
     const list = new Map<string, ContactRecord>();
     const add = (record: ContactRecord, revision: number): void => {
@@ -103,8 +112,10 @@ export class ContactLists {
       await delay(LAG_MS);
     }
     for (const { record, revision } of changes) add(record, revision);
+    for (const record of list.values()) if (!isRelation(record)) list.delete(record.peer);
+    if (generation !== this.#generation) throw new Error("reading contacts: the bucket was made anew");
     this.#lists.set(eid, list);
-    this.#relations += list.size;
+    this.#relations += list.size + 1; // an empty list takes room, too
     this.#makeRoom(eid);
     return list;
   }
@@ -114,7 +125,7 @@ export class ContactLists {
       if (this.#relations <= this.#o.maxRelations) return;
       if (eid === keep) continue;
       this.#lists.delete(eid);
-      this.#relations -= list.size;
+      this.#relations -= list.size + 1;
     }
   }
 }

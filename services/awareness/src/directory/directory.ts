@@ -1,4 +1,5 @@
 import type { SessionRecord } from "@bimip/nats";
+import { AwarenessStatus } from "@bimip/protocol";
 import { DEFAULT_VISIBILITY, type UserRecord } from "./user-record.js";
 import { type LastSeen, NEVER_SEEN, type Visible, visibleOf } from "./visible.js";
 
@@ -35,7 +36,8 @@ export class Directory {
     this.#forgetHeld(key, user.sessions.get(device)?.record);
     if (record.state === "gone") {
       user.sessions.delete(device);
-      if (record.atMs >= user.lastSeen.atMs) user.lastSeen = { atMs: record.atMs, device, node: record.node };
+      const lastSeen = lastSeenOf(record);
+      if (lastSeen.atMs >= user.lastSeen.atMs) user.lastSeen = lastSeen;
     } else {
       user.sessions.set(device, { record, revision });
       if (record.state === "online") this.#hold(key, record);
@@ -116,6 +118,12 @@ export class Directory {
     held.delete(key);
     if (held.size === 0) this.#byGateway.delete(record.gateway);
   }
+}
+
+/** Who was shown as OFFLINE, though connected, was last seen before that. */
+function lastSeenOf({ atMs, device, node, presence }: SessionRecord): LastSeen {
+  const { status, visibility } = presence;
+  return { atMs: status === AwarenessStatus.OFFLINE ? presence.atMs : atMs, device, node, visibility };
 }
 
 function visible(user: User | undefined): Visible {

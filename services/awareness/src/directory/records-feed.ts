@@ -1,4 +1,4 @@
-import { AWARENESS_KEY_KINDS, type ContactRecord, type FeedEntry, type SessionRecord } from "@bimip/nats";
+import { AWARENESS_KEY_KINDS, type ContactRecord, createTurns, type FeedEntry, type SessionRecord } from "@bimip/nats";
 import type { Alarms } from "./alarms.js";
 import type { ContactLists } from "./contact-lists.js";
 import type { Change, Directory } from "./directory.js";
@@ -30,10 +30,14 @@ export interface RecordsFeedOptions {
 /** What another replica is to do at a time is done by this one, should it not be, after so long; and as much again at random. */
 const OTHERS_LATER_MS = 1_000;
 const RETRY_MS = 1_000;
+const MAX_CONCURRENT_WRITES = 64;
 
 /** Takes what the feed of the awareness bucket tells: into memory, to those who may see it, and into alarms for what ends by itself. */
 export class RecordsFeed {
   readonly #o: RecordsFeedOptions;
+  /** When a gateway with many sessions died, many grace periods end at once. */
+  readonly #inTurn = createTurns(MAX_CONCURRENT_WRITES);
+
   constructor(options: RecordsFeedOptions) {
     this.#o = options;
   }
@@ -53,6 +57,7 @@ export class RecordsFeed {
     this.#o.lists.clear();
     this.#o.untold.clear();
     this.#o.recent.clear();
+    this.#o.teller.clear();
     this.#o.alarms.clearAll();
   }
 
@@ -92,14 +97,17 @@ export class RecordsFeed {
     const { teller, untold, recent, replica } = this.#o;
     if (initial) return;
     const again = (): void => teller.retell(change);
-    if (by !== replica) return untold.add(key, by, revision, again);
+    if (by !== replica) {
+      teller.interfered(change);
+      return untold.add(key, by, revision, again);
+    }
     if (teller.changed(change, device)) recent.add(key, again);
   }
 
   #armSession(key: string, record: SessionRecord): void {
     const { alarms, registry, graceMs } = this.#o;
     const { state, atMs, by, presence } = record;
-    if (state === "leaving") this.#arm(key, by, atMs + graceMs, () => registry.settle(record));
+    if (state === "leaving") this.#arm(key, by, Math.min(atMs, Date.now()) + graceMs, () => registry.settle(record));
     else if (state === "online" && presence.untilMs > 0)
       this.#arm(key, by, presence.untilMs, () => registry.expire(record));
     else alarms.clear(key);
@@ -109,7 +117,7 @@ export class RecordsFeed {
     const { alarms, replica, onError } = this.#o;
     const laterMs = by === replica ? 0 : OTHERS_LATER_MS * (1 + Math.random());
     const ring = (): void => {
-      work().catch((error: unknown) => {
+      this.#inTurn(work).catch((error: unknown) => {
         onError(error);
         alarms.set(key, Date.now() + RETRY_MS, ring);
       });

@@ -5,6 +5,8 @@ export interface CustomStatus {
   /** 6 or more. */
   readonly status: number;
   readonly details: string;
+  /** Visibility that narrows the user's setting while this holds; 0 = it does not. */
+  readonly visibility: number;
   /** Epoch milliseconds. */
   readonly atMs: number;
   /** When it ends, epoch milliseconds; 0 = never. */

@@ -11,7 +11,7 @@ export interface Visible {
   readonly atMs: number;
   /** When it falls back to ONLINE; 0 = never. */
   readonly untilMs: number;
-  /** Visibility: the stricter one of the user's setting and what the device said. */
+  /** Visibility: the strictest one of the user's setting, what the device said, and what was said of type 2. */
   readonly visibility: number;
   /** The device that this is of; "" = none was ever seen. */
   readonly device: string;
@@ -24,9 +24,11 @@ export interface LastSeen {
   readonly atMs: number;
   readonly device: string;
   readonly node: string;
+  /** What the device said of visibility goes on while it is gone. */
+  readonly visibility: number;
 }
 
-export const NEVER_SEEN: LastSeen = { atMs: 0, device: "", node: "" };
+export const NEVER_SEEN: LastSeen = { atMs: 0, device: "", node: "", visibility: 0 };
 
 /** ONLINE > BUSY > DND > AWAY > OFFLINE. */
 const RANK: readonly number[] = [
@@ -49,9 +51,11 @@ export function visibleOf(
 ): Visible {
   let leading: SessionRecord | undefined;
   for (const session of sessions) if (leading === undefined || leads(session, leading)) leading = session;
-  const { visibility, custom } = user;
+  const { custom } = user;
+  const visibility = Math.max(user.visibility, custom?.visibility ?? 0);
   if (leading === undefined) {
-    return { status: AwarenessStatus.OFFLINE, details: "", untilMs: 0, visibility, custom, ...lastSeen };
+    const narrowed = Math.max(visibility, lastSeen.visibility);
+    return { ...lastSeen, status: AwarenessStatus.OFFLINE, details: "", untilMs: 0, visibility: narrowed, custom };
   }
   const { presence, device, node } = leading;
   const { status, details, atMs, untilMs } = presence;

@@ -54,12 +54,12 @@ async function broadcast(
   const { id, type, status, details, ttl, visibility } = awareness;
   const atMs = Date.now();
   const said = { status, details, atMs, untilMs: ttl === 0 ? 0 : atMs + ttl * 1_000 };
-  const origin: Origin = { id, device, position: positionOf(awareness) };
+  const origin: Origin = { id, device, position: positionOf(awareness), visibility };
   teller.expect(eid, origin);
   try {
     let revision: number;
     if (type === AwarenessType.STATUS) {
-      ({ revision } = await users.setCustom(eid, device, said));
+      ({ revision } = await users.setCustom(eid, device, { ...said, visibility }));
     } else {
       ({ revision } = await registry.speak(eid, device, sessionId, { ...said, visibility }));
       // Whoever says ONLINE has nothing special to say any more.

@@ -73,11 +73,22 @@ export class Registry {
 
   /** Records an ended session, unless a newer one took the device over. */
   async close(event: SessionEvent): Promise<Registered> {
-    const { eid, device, sessionId } = event;
+    const { eid, device, node, gateway, sessionId } = event;
+    const { replica: by } = this.#o;
+    // A gateway whose clock is ahead would keep the device there for as long.
+    const atMs = Math.min(Number(event.timestamp), Date.now());
+    const sinceMs = Number(event.since);
     const { revision } = await this.#change(eid, device, (current) => {
-      if (current?.sessionId !== sessionId || current.ended === "closed") return undefined;
-      if (current.state !== "online") return { ...current, ended: "closed", by: this.#o.replica };
-      return { ...current, state: "leaving", ended: "closed", atMs: Number(event.timestamp), by: this.#o.replica };
+      if (current?.sessionId === sessionId) {
+        if (current.ended === "closed") return undefined;
+        if (current.state !== "online") return { ...current, ended: "closed", by };
+        return { ...current, state: "leaving", ended: "closed", atMs, by };
+      }
+      // Its opening was never recorded, and may be yet: a replica was frozen with it. Then it finds that it is over.
+      const isNewest = current === undefined || (current.state === "gone" && current.sinceMs < sinceMs);
+      if (!isNewest || sinceMs === 0) return undefined;
+      const presence = onlineSince(sinceMs);
+      return { eid, device, node, gateway, sessionId, state: "gone", ended: "closed", sinceMs, atMs, presence, by };
     });
     return { epoch: revision };
   }

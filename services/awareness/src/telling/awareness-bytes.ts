@@ -44,10 +44,11 @@ export function customBytes(
   });
 }
 
-/** For those who may not see the user any more: OFFLINE, since now. */
-export function hiddenBytes(eid: string): Uint8Array {
-  const { OFFLINE: status } = AwarenessStatus;
-  return encode({ from: { eid, node: "" }, type: AwarenessType.PRESENCE, status, timestamp: BigInt(Date.now()) });
+/** For those who may not see the user any more: OFFLINE, since now, or since they know it. */
+export function hiddenBytes(eid: string, { status, atMs }: Visible): Uint8Array {
+  const { OFFLINE } = AwarenessStatus;
+  const timestamp = BigInt(status === OFFLINE ? atMs : Date.now());
+  return encode({ from: { eid, node: "" }, type: AwarenessType.PRESENCE, status: OFFLINE, timestamp });
 }
 
 function encode(init: Parameters<typeof create<typeof AwarenessSchema>>[1]): Uint8Array {
@@ -60,8 +61,11 @@ function fromOf(eid: string, { device, node }: Visible) {
 
 /** Seconds left, at least one while it holds; 0 = it does not end. */
 function ttlS(untilMs: number): number {
-  return untilMs === 0 ? 0 : Math.max(Math.ceil((untilMs - Date.now()) / 1_000), 1);
+  return untilMs === 0 ? 0 : Math.min(Math.max(Math.ceil((untilMs - Date.now()) / 1_000), 1), MAX_TTL_S);
 }
+
+/** What the field holds. */
+const MAX_TTL_S = 2_147_483_647;
 
 function located(position: Position | undefined) {
   return position === undefined ? {} : { locationSharing: LocationSharing.ON, ...position };

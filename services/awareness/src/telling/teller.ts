@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ContactRecord } from "@bimip/nats";
-import { AwarenessStatus } from "@bimip/protocol";
+import { AwarenessStatus, Visibility } from "@bimip/protocol";
 import type { Logger } from "@bimip/runtime";
 import { customBytes, hiddenBytes, presenceBytes, type Told } from "./awareness-bytes.js";
 import type { ContactLists } from "../directory/contact-lists.js";
@@ -16,6 +16,8 @@ export interface Origin {
   readonly id: string;
   readonly device: string;
   readonly position: Position | undefined;
+  /** Visibility that the stanza asked for; 0 = none. The position is for those who may see the user under that, too. */
+  readonly visibility: number;
 }
 
 /** Something of a user is to be told. */
@@ -30,6 +32,8 @@ interface Pending {
   readonly revision: number;
   readonly sinceMs: number;
   running: boolean;
+  /** While it waits for its time. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 export interface TellerOptions {
@@ -101,6 +105,20 @@ export class Teller {
     return true;
   }
 
+  /** Another replica changed something, and tells it: what this one knows of what is known may not hold. */
+  interfered({ eid, before, after }: Change): void {
+    const pending = this.#pending.get(eid);
+    if (pending !== undefined && !sameVisible(before, after)) pending.all = true;
+  }
+
+  /** Nothing that was told, or is to be told, holds any more. */
+  clear(): void {
+    for (const { timer } of this.#pending.values()) clearTimeout(timer);
+    this.#pending.clear();
+    this.#origins.clear();
+    this.#notBefore.clear();
+  }
+
   /** A change that may not have been told, or not have arrived. */
   retell({ eid, before }: Change): void {
     this.#o.metrics.retold.inc();
@@ -119,7 +137,7 @@ export class Teller {
     const about = { eid: peer, revision: position() };
     if (!sees) {
       if (!maySee(before, visible.visibility)) return;
-      fanout.send([eid], about, { case: "awareness", value: hiddenBytes(peer) });
+      fanout.send([eid], about, { case: "awareness", value: hiddenBytes(peer, visible) });
       return;
     }
     const gained = !maySee(before, visible.visibility) || (isAccepted(record.own) && !isAccepted(before.own));
@@ -132,7 +150,8 @@ export class Teller {
     let pending = this.#pending.get(eid);
     if (pending === undefined) {
       const revision = this.#o.position();
-      pending = { before, all, notDevice: device, revision, sinceMs: performance.now(), running: false };
+      const sinceMs = performance.now();
+      pending = { before, all, notDevice: device, revision, sinceMs, running: false, timer: undefined };
       this.#pending.set(eid, pending);
     } else {
       if (pending.notDevice !== device) pending.notDevice = "";
@@ -151,25 +170,36 @@ export class Teller {
 
   #start(eid: string, pending: Pending): void {
     if (pending.running || this.#working.has(eid)) return;
-    pending.running = true;
-    const waitMs = (this.#notBefore.get(eid) ?? 0) - performance.now();
-    if (waitMs <= 0) void this.#run(eid, pending);
-    else setTimeout(() => void this.#run(eid, pending), waitMs).unref();
+    // Who hides is hidden at once.
+    const hides = this.#o.directory.visible(eid).visibility > pending.before.visibility;
+    const waitMs = hides ? 0 : (this.#notBefore.get(eid) ?? 0) - performance.now();
+    clearTimeout(pending.timer);
+    pending.timer = undefined;
+    if (waitMs > 0) pending.timer = setTimeout(() => this.#start(eid, pending), waitMs).unref();
+    else void this.#run(eid, pending);
   }
 
   async #run(eid: string, pending: Pending): Promise<void> {
-    for (;;) {
+    pending.running = true;
+    let list: ReadonlyMap<string, ContactRecord> | undefined;
+    while (list === undefined) {
       try {
-        const list = await this.#o.lists.of(eid);
-        this.#pending.delete(eid);
-        const count = this.#tell(eid, list, pending);
-        this.#o.metrics.tellSeconds.observe((performance.now() - pending.sinceMs) / 1_000);
-        this.#hold(eid, count);
-        return;
+        list = await this.#o.lists.of(eid);
       } catch (error) {
         this.#o.logger.warn({ err: error }, "presence not told, trying again");
         await delay(RETRY_MS);
       }
+    }
+    pending.running = false;
+    if (this.#pending.get(eid) !== pending) return; // the bucket was made anew
+    if (this.#working.has(eid)) return; // a stanza began to change it, and starts this again
+    this.#pending.delete(eid);
+    try {
+      const count = this.#tell(eid, list, pending);
+      this.#o.metrics.tellSeconds.observe((performance.now() - pending.sinceMs) / 1_000);
+      this.#hold(eid, count);
+    } catch (error) {
+      this.#o.logger.error({ err: error }, "presence cannot be told");
     }
   }
 
@@ -177,8 +207,12 @@ export class Teller {
   #hold(eid: string, count: number): void {
     const holdMs = (count * 1_000) / this.#o.maxUpdatesPerS;
     if (holdMs < 1) return;
-    this.#notBefore.set(eid, performance.now() + holdMs);
-    setTimeout(() => this.#notBefore.delete(eid), holdMs).unref();
+    const untilMs = performance.now() + holdMs;
+    this.#notBefore.set(eid, untilMs);
+    const forget = (): void => {
+      if (this.#notBefore.get(eid) === untilMs) this.#notBefore.delete(eid);
+    };
+    setTimeout(forget, holdMs).unref();
   }
 
   /** Answers with how many users were told. */
@@ -192,16 +226,24 @@ export class Teller {
     // The device knows what it said; not what another one had said before and is seen only now.
     const isEcho = now.device === pending.notDevice || !news.presence;
     const about = { eid, revision: position(), notDevice: isEcho ? pending.notDevice : "" };
-    const { gained, kept, lost } = split(list, before.visibility, now.visibility);
+    // Where it is not sure what others know, whoever could know something does.
+    const known = all ? Visibility.PUBLIC : before.visibility;
+    const { gained, kept, lost } = split(list, known, now.visibility);
     let count = 0;
-    if (lost.length > 0) count += this.#o.fanout.send(lost, about, { case: "awareness", value: hiddenBytes(eid) });
+    if (lost.length > 0) count += this.#o.fanout.send(lost, about, { case: "awareness", value: hiddenBytes(eid, now) });
     if (gained.length > 0) count += this.#send(gained, about, stateBytes(eid, now));
     kept.push(eid); // the user's own other devices
-    const told = { id: origin?.id ?? "", position: origin?.position };
-    if (told.position === undefined) return count + this.#send(kept, about, newsBytes(eid, now, news, told));
-    for (const [precisionM, peers] of byPrecision(kept, list)) {
-      const position = precisionM < 0 ? undefined : coarsened(told.position, precisionM);
-      count += this.#send(peers, about, newsBytes(eid, now, news, { ...told, position }));
+    const { id = "", position: exact, visibility = 0 } = origin ?? {};
+    if (exact === undefined) return count + this.#send(kept, about, newsBytes(eid, now, news, { id }));
+    const mayLocate = (peer: string): boolean => {
+      const record = list.get(peer);
+      return record === undefined || maySee(fromOtherSide(record), Math.max(now.visibility, visibility));
+    };
+    const others = kept.filter((peer) => !mayLocate(peer));
+    count += this.#send(others, about, newsBytes(eid, now, news, { id }));
+    for (const [precisionM, peers] of byPrecision(kept.filter(mayLocate), list)) {
+      const position = precisionM < 0 ? undefined : coarsened(exact, precisionM);
+      count += this.#send(peers, about, newsBytes(eid, now, news, { id, position }));
     }
     return count;
   }
@@ -242,7 +284,9 @@ interface News {
 function newsOf(before: Visible | undefined, now: Visible): News {
   if (before === undefined) return { presence: true, custom: true };
   const presence = !samePresence(before, now);
-  const custom = !sameCustom(before, now);
+  // Nothing of type 2 is told of who is OFFLINE.
+  const isBack = before.status === AwarenessStatus.OFFLINE && now.status !== AwarenessStatus.OFFLINE;
+  const custom = !sameCustom(before, now) || (isBack && now.custom !== undefined);
   // What ended is told by the presence as it stands.
   return { presence: presence || (custom && now.custom === undefined), custom };
 }
