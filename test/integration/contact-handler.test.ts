@@ -585,12 +585,13 @@ test("a long LIST comes in pages, in byte order, each once", async () => {
   expect(got).toEqual(names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
 });
 
-test("nobody gets more relations than there may be, by requests of their own or of others; blocked ones count", async () => {
+test("nobody gets more relations than there may be, blocked ones count; whom others only ask may still ask", async () => {
   const small = await startReplica("small", { maxContacts: MAX_CONTACTS });
   const other = (n: number): string => `other${n}.${run}@x`;
-  await ask(alice, other(0), UNILATERAL, small);
   await ask(other(1), alice, MUTUAL, small);
   await act(alice, other(2), BLOCK, small);
+  await ask(alice, other(0), UNILATERAL, small);
+  expect((await ask(alice, other(5), MUTUAL, small)).code).toBe(0);
   expect(await ask(alice, other(3), MUTUAL, small)).toMatchObject({
     code: 409,
     details: `to.eid: you have ${MAX_CONTACTS} contacts, the most there may be`,
@@ -606,6 +607,7 @@ test("nobody gets more relations than there may be, by requests of their own or 
   await act(alice, other(4), UNBLOCK, small);
   await act(alice, other(2), UNBLOCK, small);
   expect((await ask(alice, other(3), MUTUAL, small)).code).toBe(0);
+  expect((await ask(alice, other(6), MUTUAL, small)).code).toBe(409);
   await small.link.nc.close();
 });
 

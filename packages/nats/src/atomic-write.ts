@@ -9,6 +9,8 @@ export interface AtomicEntry {
   readonly bytes: Uint8Array;
   /** As read, `NO_REVISION` for a key that held nothing. */
   readonly revision: number;
+  /** The value vanishes after so many seconds; absent: never. The bucket's stream must allow it (`allow_msg_ttl`). */
+  readonly ttlS?: number;
 }
 
 /**
@@ -22,6 +24,8 @@ export type AtomicWrite = (entries: readonly AtomicEntry[]) => Promise<readonly 
 const BATCH_ID = "Nats-Batch-Id";
 const BATCH_SEQUENCE = "Nats-Batch-Sequence";
 const BATCH_COMMIT = "Nats-Batch-Commit";
+/** ADR-43. */
+const TTL = "Nats-TTL";
 
 /** The server has places for some 50 batches under way of a stream, whoever writes them. */
 const PLACES = 16;
@@ -61,11 +65,12 @@ export function createAtomicWrite(
     });
 }
 
-function headersOf({ revision }: AtomicEntry, batch: string, sequence: number): MsgHdrs {
+function headersOf({ revision, ttlS }: AtomicEntry, batch: string, sequence: number): MsgHdrs {
   const made = headers();
   made.set(BATCH_ID, batch);
   made.set(BATCH_SEQUENCE, String(sequence));
   made.set(PubHeaders.ExpectedLastSubjectSequenceHdr, String(revision));
+  if (ttlS !== undefined) made.set(TTL, `${ttlS}s`);
   return made;
 }
 

@@ -28,12 +28,27 @@ export interface BucketFeedOptions {
 
 interface Waiting {
   readonly revision: number;
+  /** performance.now. */
+  readonly untilMs: number;
   readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Where a bucket's stream stands. */
+interface Head {
+  readonly revision: number;
+  /** When the stream was made: another time, another bucket. */
+  readonly created: string;
 }
 
 const RETRY_MS = 250;
 /** A consumer that fell silent is noticed within twice this time: they do get stuck after reconnects (njs issue 375). */
 const WATCH_MS = 2_000;
+/** Values that stand are not waited for any longer when none comes for so long: some may have expired, or the consumer died. */
+const INITIAL_WAIT_MS = 5_000;
+/** Below the time that callers of services wait for their answers. */
+const REACH_MS = 1_500;
+const EXPIRE_EVERY_MS = 250;
 
 /**
  * Follows a whole bucket, in order and without a gap: at first the values that stand, then every change. Comes back by itself
@@ -46,12 +61,14 @@ export class BucketFeed {
   readonly #watch: NodeJS.Timeout;
   #position = 0;
   #lastSeen = 0;
+  #created = "";
+  #beginning = false;
   /** The one consumer that is listened to now. */
   #current: symbol | undefined;
   #stopCurrent: () => void = () => undefined;
   #waiting: Waiting[] = [];
   /** The one question for the head that is under way. */
-  #asking: Promise<number> | undefined;
+  #asking: Promise<Head> | undefined;
   #stopped = false;
 
   private constructor(options: BucketFeedOptions, jsm: JetStreamManager) {
@@ -76,10 +93,13 @@ export class BucketFeed {
     return this.#position;
   }
 
-  /** Resolves once everything up to `revision` was told. */
+  /** Resolves once everything up to `revision` was told. Rejects when that takes longer than 1.5 s, or the bucket was made anew. */
   async reached(revision: number): Promise<void> {
     if (revision <= this.#position) return;
-    await new Promise<void>((resolve) => this.#waiting.push({ revision, resolve }));
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ revision, untilMs: performance.now() + REACH_MS, resolve, reject });
+      if (this.#waiting.length === 1) this.#expireLater();
+    });
   }
 
   /** Resolves once everything was told that the bucket held when this was called. Rejects when NATS does not answer. */
@@ -89,7 +109,7 @@ export class BucketFeed {
     this.#asking ??= this.#head().finally(() => {
       this.#asking = undefined;
     });
-    await this.reached(await this.#asking);
+    await this.reached((await this.#asking).revision);
   }
 
   stop(): void {
@@ -97,54 +117,90 @@ export class BucketFeed {
     clearInterval(this.#watch);
     this.#current = undefined;
     this.#stopCurrent();
+    this.#giveUp("the feed was stopped");
   }
 
-  async #head(): Promise<number> {
-    return (await this.#jsm.streams.info(this.#stream)).state.last_seq;
+  async #head(): Promise<Head> {
+    const { state, created } = await this.#jsm.streams.info(this.#stream);
+    return { revision: state.last_seq, created };
+  }
+
+  /** One timer for all that wait. */
+  #expireLater(): void {
+    setTimeout(() => {
+      this.#giveUp("the feed does not get there", performance.now());
+      if (this.#waiting.length > 0) this.#expireLater();
+    }, EXPIRE_EVERY_MS).unref();
+  }
+
+  /** @param overdueMs only those whose time is over then; absent: all */
+  #giveUp(why: string, overdueMs = Number.POSITIVE_INFINITY): void {
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter(({ untilMs }) => untilMs > overdueMs);
+    for (const { revision, untilMs, reject } of waiting) {
+      if (untilMs <= overdueMs) reject(new Error(`revision ${revision} of ${this.#o.bucket}: ${why}`));
+    }
   }
 
   #restart(): void {
+    if (this.#beginning) return; // it follows from there anyway
     void this.#follow().catch((error: unknown) => this.#o.onError(error));
   }
 
   /** Reads the values that stand, then follows. */
   async #begin(): Promise<void> {
-    let head: number;
+    this.#beginning = true;
     for (;;) {
       try {
-        head = await this.#head();
-        await this.#readInitial();
-        break;
+        const { revision, created } = await this.#head();
+        // A replica of NATS that lags may have told less: then the rest comes now, as if it were new.
+        const told = await this.#readInitial();
+        const behind = told === undefined ? revision : Math.min(told, revision);
+        this.#created = created;
+        this.#position = revision;
+        this.#beginning = false;
+        await this.#follow(Math.max(Math.min(revision - (this.#o.replayed ?? 0), behind), 0));
+        return this.#wake();
       } catch (error) {
         if (this.#stopped) throw error;
         this.#o.onError(error);
         await delay(RETRY_MS);
       }
     }
-    this.#position = head;
-    await this.#follow(Math.max(head - (this.#o.replayed ?? 0), 0));
-    this.#wake();
   }
 
-  async #readInitial(): Promise<void> {
+  /** Answers with the highest revision that was told; undefined = nothing stood. */
+  async #readInitial(): Promise<number | undefined> {
     const filter = this.#o.initialKeys.map((key) => `$KV.${this.#o.bucket}.${key}`);
     const consumer = await jetstream(this.#o.link.nc, { checkAPI: false }).consumers.getPushConsumer(this.#stream, {
       filter_subjects: filter,
       deliver_policy: DeliverPolicy.LastPerSubject,
     });
     let left = (await consumer.info(true)).num_pending;
-    if (left === 0) return void (await consumer.delete());
+    if (left === 0) {
+      await consumer.delete();
+      return undefined;
+    }
     const messages = await consumer.consume();
+    let highest = 0;
+    let quiet = true;
+    const watch = setInterval(() => {
+      if (quiet) messages.stop();
+      quiet = true;
+    }, INITIAL_WAIT_MS);
     const unlisten = this.#o.link.onChange((up) => {
       if (!up) messages.stop(new Error("NATS went away")); // begin anew
     });
     try {
       for await (const message of messages) {
+        quiet = false;
+        highest = Math.max(highest, message.seq);
         this.#tell(message, true);
-        if (--left <= 0) return;
+        if (--left <= 0) return highest;
       }
-      throw new Error(`reading ${this.#stream} ended early`);
+      throw new Error(`reading ${this.#stream}: ${left} values did not come`);
     } finally {
+      clearInterval(watch);
       unlisten();
       messages.stop();
     }
@@ -200,12 +256,12 @@ export class BucketFeed {
 
   /** Is the bucket further than we are, and nothing comes? Or is it another one? */
   async #compare(): Promise<void> {
-    if (!this.#o.link.up || this.#current === undefined) return;
+    if (!this.#o.link.up || this.#beginning) return;
     try {
       const position = this.#position;
-      const head = await this.#head();
-      if (head < position) return await this.#reset();
-      if (head > this.#position && this.#position === this.#lastSeen) this.#restart();
+      const { revision, created } = await this.#head();
+      if (revision < position || created !== this.#created) return await this.#reset();
+      if (revision > this.#position && this.#position === this.#lastSeen) this.#restart();
       this.#lastSeen = position;
     } catch (error) {
       this.#o.onError(error);
@@ -216,7 +272,7 @@ export class BucketFeed {
     this.#current = undefined;
     this.#stopCurrent();
     this.#position = 0;
-    for (const { resolve } of this.#waiting.splice(0)) resolve();
+    this.#giveUp("the bucket was made anew");
     this.#o.onReset();
     await this.#begin();
   }

@@ -79,7 +79,7 @@ function deadStreamConfig(options: TopologyOptions): StreamShape {
 /** An entry of the bucket of gateways that is not renewed vanishes after so long. */
 const LEASE_MS = 10_000;
 
-/** A bucket whose entries can be changed two at once: both sides of a relation (ADR-50). */
+/** A bucket whose entries can be changed two at once: both sides of a relation (ADR-50); and vanish when nothing is left of it. */
 function awarenessBucketConfig(options: TopologyOptions): StreamShape {
   return {
     name: `KV_${BUCKETS.awareness}`,
@@ -93,6 +93,7 @@ function awarenessBucketConfig(options: TopologyOptions): StreamShape {
     deny_delete: true,
     allow_direct: true,
     allow_atomic: true,
+    allow_msg_ttl: true,
   };
 }
 

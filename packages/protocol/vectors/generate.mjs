@@ -221,6 +221,8 @@ const serverMessages = {
     revision: big,
     asBody: true,
     awareness: "IAEoAw==",
+    replica: "r1",
+    number: big,
   },
   AwarenessTold: { replica: "r1", revision: big },
   FlowChanged: { eid: "alice@example.com", otherEid: "bob@example.com" },

@@ -66,7 +66,7 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
   const registry = new Registry({ bucket, known: (eid, device) => directory.session(eid, device), replica });
   const users = new Users({ bucket, known: (eid) => directory.settings(eid), replica });
   const lists = new ContactLists({ link, bucket: BUCKETS.awareness, maxRelations: MAX_RELATIONS });
-  const fanout = new Fanout(link.nc, directory, metrics);
+  const fanout = new Fanout({ nc: link.nc, directory, metrics, replica });
   let feed: BucketFeed | undefined;
   const position = (): number => feed?.position ?? 0;
   const reached = async (revision: number): Promise<void> => feed?.reached(revision);
@@ -111,7 +111,7 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
     if (up) recent.tellAgain();
   });
   const sweeper = new Sweeper({ link, directory, registry, metrics, logger });
-  await sweeper.start();
+  sweeper.start().catch((error: unknown) => logger.error({ err: error }, "gateways are not watched"));
 
   const answer = <Req extends DescMessage, Res extends DescMessage>(
     procedure: Procedure<Req, Res>,
@@ -143,12 +143,15 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
   );
   answer(PROCEDURES.visibility, createVisibilityHandler({ users, fanout, reached }));
   answer(PROCEDURES.location, createLocationHandler({ directory, lists, fanout, caughtUp }));
-  answer(PROCEDURES.snapshot, createSnapshotHandler({ directory, lists, pendingRequests, reached, position }));
+  answer(PROCEDURES.snapshot, createSnapshotHandler({ directory, lists, pendingRequests, caughtUp, position }));
   const answerContact = createContactHandler({
     store: new ContactStore({ bucket, write: createAtomicWrite(link.nc, BUCKETS.awareness) }),
     lists,
-    tellUser: (eid, contact, notDevice) =>
-      void fanout.send([eid], { eid, notDevice }, { case: "contact", value: contact }),
+    // Once the feed is there: a device that registers meanwhile hears of it, or finds it in its snapshot.
+    tellUser(eid, value, notDevice) {
+      const tell = (): void => void fanout.send([eid], { eid, notDevice }, { case: "contact", value });
+      caughtUp().then(tell, tell);
+    },
     flowChanged(eid, otherEid) {
       const message = create(FlowChangedSchema, { eid, otherEid });
       link.nc.publish(SUBJECTS.flowChanged, toBinary(FlowChangedSchema, message));
@@ -160,7 +163,8 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
   answer(PROCEDURES.contact, async (request) => {
     await caughtUp(); // what was answered by another replica is in the list
     const response = await answerContact(request);
-    await caughtUp(); // who was told that it is done finds it so
+    // Who was told that it is done finds it so. What is done is answered nevertheless.
+    await caughtUp().catch(onError);
     return response;
   });
   await link.nc.flush();
@@ -170,6 +174,7 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
     async stop() {
       sweeper.stop();
       untold.stop();
+      fanout.stop();
       feed.stop();
       alarms.clearAll();
       await link.nc.drain();

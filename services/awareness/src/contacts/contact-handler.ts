@@ -129,7 +129,7 @@ function decide(
   request: ContactRequest,
   full: ContactRefusal | undefined,
 ): Decision<Transition | ContactRefusal> {
-  const result = transition(record, stanza.action, stanza.relationship);
+  const result = wasDone(record, stanza) ?? transition(record, stanza.action, stanza.relationship);
   if ("refusal" in result) return { draft: record, result };
   if (full !== undefined && !isRelation(record)) return { draft: record, result: full };
   const complete = (record: ContactRecord): ContactRecord => {
@@ -137,6 +137,15 @@ function decide(
     return withTold(record, answer, toPeer);
   };
   return { draft: draftOf(record, result, stanza), result, complete };
+}
+
+/** The answer to a DENY got lost, and it came again: it was done. */
+function wasDone(record: ContactRecord, stanza: AwarenessContact): Transition | undefined {
+  if (stanza.action !== ContactAction.DENY || stanza.trackingId === "" || record.told === "") return undefined;
+  const { action, trackingId, from } = fromBinary(AwarenessContactSchema, Buffer.from(record.told, "base64"));
+  if (action !== stanza.action || trackingId !== stanza.trackingId || from?.eid !== record.eid) return undefined;
+  const { own, other, blocks, blockedBy } = record;
+  return { toActor: { action, from: "actor" }, askerAlone: true, after: { own, other, blocks, blockedBy } };
 }
 
 /** What follows when one of the two has as many relations as there may be, and none with the other yet. */
@@ -149,7 +158,8 @@ async function fullProblem(
   const count = countRelations(own);
   const code = ErrorCode.CONFLICT;
   if (count >= maxContacts) return { code, refusal: `to.eid: you have ${count} contacts, the most there may be` };
-  if (countRelations(other) < maxContacts) return undefined;
+  // Those who only ask count here: each of their requests is told to every device that connects.
+  if ([...other.values()].filter(isRelation).length < maxContacts) return undefined;
   return { code, refusal: "to.eid: has as many contacts as there may be" };
 }
 

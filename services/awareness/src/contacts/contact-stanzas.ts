@@ -33,10 +33,12 @@ export function encodeContact(contact: MessageInitShape<typeof AwarenessContactS
   return toBinary(AwarenessContactSchema, create(AwarenessContactSchema, contact));
 }
 
-/** How many others there are something with, blocked ones too. */
+/** How many others the user has something with, or blocks; those who only ask are not of their doing. */
 export function countRelations(relations: Relations): number {
   let count = 0;
-  for (const record of relations.values()) if (isRelation(record)) count++;
+  for (const { own, other, blocks } of relations.values()) {
+    if (own !== "none" || blocks || (other !== "none" && ASKED[other] === ContactRelationship.UNSPECIFIED)) count++;
+  }
   return count;
 }
 

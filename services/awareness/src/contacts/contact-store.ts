@@ -7,7 +7,7 @@ import {
   type ContactRecord,
   NO_REVISION,
 } from "@bimip/nats";
-import { changedRecord, type ContactDraft, emptyRecord, isSame, mirrorOf } from "./contact-pair.js";
+import { changedRecord, type ContactDraft, emptyRecord, isRelation, isSame, mirrorOf } from "./contact-pair.js";
 
 export interface ContactStoreOptions {
   /** BIMIP_AWARENESS. */
@@ -41,6 +41,8 @@ interface Pair {
   readonly revisions: { readonly mine: number; readonly theirs: number };
 }
 
+/** A day. */
+const OVER_TTL_S = 86_400;
 const MAX_TRIES = 20;
 const RETRY_MS = 5;
 /** Between two looks at what became of a write that was not answered; an election in NATS takes 4 to 9 s. */
@@ -105,9 +107,11 @@ export class ContactStore {
   /** Answers with false, and wrote neither, when somebody else wrote in between. */
   async #writeBoth(record: ContactRecord, revisions: Pair["revisions"]): Promise<boolean> {
     const { eid, peer } = record;
+    // What is over is kept for repeats of what ended it.
+    const ttl = isRelation(record) || record.blockedBy ? {} : { ttlS: OVER_TTL_S };
     const written = await this.#write([
-      { key: contactKey(eid, peer), bytes: encode(record), revision: revisions.mine },
-      { key: contactKey(peer, eid), bytes: encode(mirrorOf(record)), revision: revisions.theirs },
+      { key: contactKey(eid, peer), bytes: encode(record), revision: revisions.mine, ...ttl },
+      { key: contactKey(peer, eid), bytes: encode(mirrorOf(record)), revision: revisions.theirs, ...ttl },
     ]);
     return written !== undefined;
   }

@@ -9,19 +9,20 @@ const METRES_PER_DEGREE = 111_320;
 const MIN_COSINE = 0.01;
 
 /**
- * The middle of the square, `precisionM` metres wide, that the position lies in: of all positions in it nobody can tell which
+ * The middle of the square, at least `precisionM` metres wide, that the position lies in: of all positions in it nobody can tell which
  * it was, however many are told.
  */
 export function coarsened({ latitude, longitude }: Position, precisionM: number): Position {
   if (precisionM <= 0) return { latitude, longitude };
-  const latitudeStep = Math.min(precisionM / METRES_PER_DEGREE, 180);
-  const row = middle(latitude, latitudeStep, 90);
+  const row = middle(latitude, 90, precisionM / METRES_PER_DEGREE);
   const cosine = Math.max(Math.cos((row * Math.PI) / 180), MIN_COSINE);
-  const longitudeStep = Math.min(precisionM / (METRES_PER_DEGREE * cosine), 360);
-  return { latitude: row, longitude: middle(longitude, longitudeStep, 180) };
+  return { latitude: row, longitude: middle(longitude, 180, precisionM / (METRES_PER_DEGREE * cosine)) };
 }
 
-function middle(degrees: number, step: number, limit: number): number {
-  const value = (Math.floor(degrees / step) + 0.5) * step;
-  return Math.min(Math.max(value, -limit), limit);
+/** From -limit to limit there are only whole squares, each at least `step` degrees wide: a cut one would tell more. */
+function middle(degrees: number, limit: number, step: number): number {
+  const count = Math.max(Math.floor((2 * limit) / step), 1);
+  const width = (2 * limit) / count;
+  const index = Math.min(Math.floor((degrees + limit) / width), count - 1);
+  return (index + 0.5) * width - limit;
 }

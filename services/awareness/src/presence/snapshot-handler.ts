@@ -12,35 +12,47 @@ export interface SnapshotHandlerOptions {
   readonly lists: ContactLists;
   /** Requests of others that wait for this user, as encoded AwarenessContacts. */
   readonly pendingRequests: (relations: Iterable<ContactRecord>) => Uint8Array[];
-  readonly reached: (revision: number) => Promise<void>;
+  /** Resolves once the feed told everything that stands now. */
+  readonly caughtUp: () => Promise<void>;
   /** The feed's position. */
   readonly position: () => number;
 }
 
-/** Contacts in one answer: what is told of each may fill three kilobytes, and NATS takes a megabyte. */
-const PAGE_CONTACTS = 200;
+/** A page ends after so many bytes, with one contact at least: NATS takes a megabyte. */
+const PAGE_BYTES = 512 * 1_024;
+/** What stands around each in the answer, and an EID. */
+const ENTRY_BYTES = 300;
 
 /** Everything that a device of a user should know now. */
 export function createSnapshotHandler({
   directory,
   lists,
   pendingRequests,
-  reached,
+  caughtUp,
   position,
 }: SnapshotHandlerOptions): (request: SnapshotRequest) => Promise<MessageInitShape<typeof SnapshotResponseSchema>> {
   return async ({ eid, revision, after }) => {
-    await reached(Number(revision));
+    // Where the bucket was made anew it may never get so far again: then what stands is told, at its lower revision.
+    if (position() < revision) await caughtUp();
     const list = await lists.of(eid);
     // From here on nothing is awaited: all of it is true at one position.
     const peers = [...list.keys()].filter((peer) => peer > after).sort();
-    const page = peers.slice(0, PAGE_CONTACTS).map((peer) => list.get(peer) as ContactRecord);
+    const page: ContactRecord[] = [];
     const entries: { eid: string; awareness: Uint8Array }[] = [];
+    let bytes = 0;
     const add = (peer: string, all: readonly Uint8Array[]): void => {
-      for (const awareness of all) entries.push({ eid: peer, awareness });
+      for (const awareness of all) {
+        entries.push({ eid: peer, awareness });
+        bytes += awareness.length + ENTRY_BYTES;
+      }
     };
-    for (const record of page) {
-      const visible = directory.visible(record.peer);
-      if (maySee(record, visible.visibility)) add(record.peer, stateBytes(record.peer, visible));
+    for (const peer of peers) {
+      if (bytes > PAGE_BYTES) break;
+      const record = list.get(peer) as ContactRecord;
+      const visible = directory.visible(peer);
+      page.push(record);
+      bytes += (record.otherRequest?.details.length ?? 0) * 3 + ENTRY_BYTES;
+      if (maySee(record, visible.visibility)) add(peer, stateBytes(peer, visible));
     }
     const own = directory.visible(eid);
     if (after === "" && own.custom !== undefined && own.status !== AwarenessStatus.OFFLINE) {

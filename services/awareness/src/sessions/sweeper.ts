@@ -39,6 +39,7 @@ export class Sweeper {
   #leases: BucketFeed | undefined;
   #timer: NodeJS.Timeout | undefined;
   #settledAtMs = 0;
+  #stopped = false;
 
   constructor(options: SweeperOptions) {
     this.#o = options;
@@ -60,10 +61,12 @@ export class Sweeper {
       onReset: () => this.#settle(),
       onError: (error) => logger.warn({ err: error }, "leases of gateways not followed, trying again"),
     });
+    if (this.#stopped) return this.#leases.stop();
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
 
   stop(): void {
+    this.#stopped = true;
     clearInterval(this.#timer);
     this.#leases?.stop();
   }

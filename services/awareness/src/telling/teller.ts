@@ -300,7 +300,12 @@ function newsBytes(eid: string, now: Visible, news: News, told: Told): Uint8Arra
   const second = custom === undefined || isOffline || !isTold ? undefined : customBytes(eid, now, custom, told);
   const isPresenceTold = news.presence || (second === undefined && told.position !== undefined);
   const first = isPresenceTold ? presenceBytes(eid, now, second === undefined ? told : {}) : undefined;
-  return [first, second].filter((bytes) => bytes !== undefined);
+  // What ended while the user is not ONLINE: only that word ends it for clients.
+  const ends = news.custom && custom === undefined && !isOffline && status !== AwarenessStatus.ONLINE;
+  const end = ends
+    ? presenceBytes(eid, { ...now, status: AwarenessStatus.ONLINE, details: "", untilMs: 0 })
+    : undefined;
+  return [end, first, second].filter((bytes) => bytes !== undefined);
 }
 
 /** A user's whole state: presence, and what they said of type 2. */
