@@ -1,6 +1,7 @@
 // The awareness service as gateways see it: two replicas over a real nats-server, the gateway played by the test.
 import { createAwareness, readConfig } from "@bimip/awareness";
 import {
+  awarenessUserKey,
   BUCKETS,
   CasBucket,
   call,
@@ -31,7 +32,7 @@ import { eventually } from "../kit/eventually.js";
 import { startTestNats } from "../kit/nats.js";
 
 const GATEWAY = "gatewayone";
-const { ONLINE, OFFLINE, AWAY } = AwarenessStatus;
+const { ONLINE, OFFLINE, AWAY, BUSY } = AwarenessStatus;
 
 interface Heard {
   readonly to: readonly string[];
@@ -154,6 +155,72 @@ test("a snapshot holds what was known when the session was registered, whichever
   }
 });
 
+test("a position is not for those who may not see the user under what its stanza says, on whichever device", async () => {
+  await befriend("alice@x", "bob@x");
+  await connect("bob@x");
+  await connect("alice@x");
+  await told("alice@x", "bob@x", ONLINE);
+  const laptop = { ...session("alice@x", "alice@x/laptop", true), device: "laptop" };
+  await call(link.nc, PROCEDURES.sessionEvent, laptop, 2_000);
+  const place = { locationSharing: 1, latitude: 52.5, longitude: 13.25 };
+  const hidden = toBinary(AwarenessSchema, create(AwarenessSchema, { type: 1, status: AWAY, visibility: 3, ...place }));
+  const { eid, device, node, sessionId } = laptop;
+  await call(link.nc, PROCEDURES.awareness, { eid, device, node, sessionId, awareness: hidden }, 2_000);
+  await say("alice@x", { type: 2, status: 9, visibility: 3, ...place });
+  await told("alice@x", "bob@x", OFFLINE);
+  await say("alice@x", { type: 1, status: ONLINE });
+  await told("alice@x", "bob@x", ONLINE);
+  expect(toldOf("alice@x", "bob@x").filter(({ latitude, status }) => latitude !== 0 || status === 9)).toEqual([]);
+  await say("alice@x", { type: 1, status: ONLINE, details: "here", ...place });
+  await eventually("the position that is for all", () => toldOf("alice@x", "bob@x").at(-1)?.latitude === 52.5);
+});
+
+test("who hid behind OFFLINE, or by visibility, is not betrayed by going", async () => {
+  await befriend("alice@x", "bob@x");
+  await befriend("carol@x", "bob@x");
+  const epoch = await connect("bob@x");
+  await connect("alice@x");
+  await connect("carol@x");
+  await say("alice@x", { type: 1, status: OFFLINE });
+  const { timestamp } = await told("alice@x", "bob@x", OFFLINE);
+  await say("carol@x", { type: 1, status: ONLINE, visibility: 3 });
+  await told("carol@x", "bob@x", OFFLINE);
+  const before = heard.length;
+  await disconnect("alice@x");
+  await disconnect("carol@x");
+  const bucket = await CasBucket.open(link.nc, BUCKETS.awareness);
+  for (const eid of ["alice@x", "carol@x"]) {
+    await eventually(`${eid} is gone`, async () => {
+      const value = await bucket.read(sessionKey(eid, "phone"));
+      return (JSON.parse(Buffer.from(value?.bytes ?? []).toString()) as SessionRecord).state === "gone";
+    });
+  }
+  const { entries } = await call(link.nc, PROCEDURES.snapshot, { eid: "bob@x", revision: BigInt(epoch) }, 2_000);
+  const seen = entries.map(({ awareness }) => fromBinary(AwarenessSchema, awareness));
+  expect(seen.map(({ from, timestamp: atMs }) => [from?.eid, atMs])).toEqual([["alice@x", timestamp]]);
+  expect(heard.slice(before).filter(({ to }) => to.includes("bob@x"))).toEqual([]);
+});
+
+test("what a user said of type 2 is told again to those who see them come back, and its end in a way that ends it", async () => {
+  await befriend("alice@x", "bob@x");
+  await connect("bob@x");
+  await connect("alice@x");
+  await say("alice@x", { type: 2, status: 9, ttl: 3 });
+  await told("alice@x", "bob@x", 9);
+  await say("alice@x", { type: 1, status: OFFLINE });
+  await told("alice@x", "bob@x", OFFLINE);
+  heard = [];
+  await say("alice@x", { type: 1, status: BUSY });
+  await eventually("both", () => toldOf("alice@x", "bob@x").length === 2);
+  expect(toldOf("alice@x", "bob@x").map(({ status }) => status)).toEqual([BUSY, 9]);
+  heard = [];
+  await eventually("it ended", () => toldOf("alice@x", "bob@x").length === 2);
+  expect(toldOf("alice@x", "bob@x").map(({ type, status }) => [type, status])).toEqual([
+    [1, ONLINE],
+    [1, BUSY],
+  ]);
+});
+
 test("what a replica wrote and did not live to tell, the others tell", async () => {
   await befriend("alice@x", "bob@x");
   await connect("bob@x");
@@ -166,6 +233,19 @@ test("what a replica wrote and did not live to tell, the others tell", async () 
   const dead: SessionRecord = { ...record, presence: { ...record.presence, status: AWAY }, by: "a replica that died" };
   await bucket.write(key, Buffer.from(JSON.stringify(dead)), value?.revision ?? 0);
   await told("alice@x", "bob@x", AWAY);
+});
+
+test("going private is told by the others, even by those that started since", async () => {
+  await befriend("alice@x", "bob@x");
+  await connect("bob@x");
+  await connect("alice@x");
+  await told("alice@x", "bob@x", ONLINE);
+  for (const service of replicas.splice(0)) await service.stop();
+  const bucket = await CasBucket.open(link.nc, BUCKETS.awareness);
+  const hidden = { eid: "alice@x", visibility: 3, custom: null, device: "phone", by: "a replica that died" };
+  await bucket.write(awarenessUserKey("alice@x"), Buffer.from(JSON.stringify(hidden)), 0);
+  replicas = [await replica()];
+  await told("alice@x", "bob@x", OFFLINE);
 });
 
 test("what became of a contact is told by the others, too, and what the two see of each other by it", async () => {

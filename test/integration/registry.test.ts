@@ -77,6 +77,25 @@ test("an opening that is told again after its session ended opens nothing; befor
   expect(await record()).toMatchObject({ state: "gone", ended: "closed", atMs: 2_000 });
 });
 
+test("an end that overtakes its opening leaves a mark: the opening comes too late", async () => {
+  const [one, two] = registries;
+  const end = { ...event("s1", 2_000, false), since: 1_000n };
+  await one.close(end);
+  expect(await two.open(event("s1", 1_000))).toEqual({ epoch: 0 });
+  expect(await record()).toMatchObject({ state: "gone", ended: "closed" });
+  const { epoch } = await two.open(event("s2", 3_000));
+  expect(epoch).toBeGreaterThan(0);
+  await one.close({ ...end, sessionId: "s0" });
+  expect(await record()).toMatchObject({ sessionId: "s2", state: "online" });
+});
+
+test("a gateway whose clock is ahead does not keep its devices there", async () => {
+  const [one] = registries;
+  await one.open(event("s1", 1_000));
+  await one.close(event("s1", Date.now() + 3_600_000, false));
+  expect((await record()).atMs).toBeLessThanOrEqual(Date.now());
+});
+
 test("a session that was swept is there again if its gateway says so, with what its device had said, and not once it closed", async () => {
   const [one, two] = registries;
   await one.open(event("s1", 1_000));
