@@ -10,6 +10,7 @@ import {
   AwarenessVisibilitySchema,
   type Body,
   LocationStreamSchema,
+  SessionClaimSchema,
   type SnapshotRequest,
   type Stanza,
 } from "@bimip/protocol";
@@ -84,7 +85,7 @@ describe("the snapshot", () => {
     expect(askedBy("first@x").map(({ revision }) => Number(revision))).toEqual([awareness.revision]);
   });
 
-  test("pages are one Body; the next page is asked for at no lower revision; requests come behind", async () => {
+  test("each page is a Body, the last one with route 9; the next is asked for at no lower revision; requests come behind", async () => {
     awareness.onSnapshot = async ({ after }) => ({
       revision: after === "" ? 500n : 510n,
       entries: (after === "" ? ["a@x", "b@x"] : ["c@x"]).map((eid) => ({ eid, awareness: awarenessOf(eid) })),
@@ -93,16 +94,19 @@ describe("the snapshot", () => {
     });
     const device = await connect("paged@x");
     await device.count("awarenessContact", 2);
-    expect(told(device)).toEqual([["route 9", "a@x 1", "b@x 1", "c@x 1"]]);
+    expect(told(device)).toEqual([
+      ["route 10", "a@x 1", "b@x 1"],
+      ["route 9", "c@x 1"],
+    ]);
     expect(askedBy("paged@x").map(({ after, revision }) => [after, revision > 0n ? revision : 0n])).toEqual([
       ["", expect.any(BigInt)],
       ["b@x", 500n],
     ]);
     const kinds = device.received.map(({ kind }) => kind).filter((kind) => kind !== "signal");
-    expect(kinds).toEqual(["body", "awarenessContact", "awarenessContact"]);
+    expect(kinds).toEqual(["body", "awarenessContact", "body", "awarenessContact"]);
   });
 
-  test("of more than 512 KiB is several Bodies, the first one with route 9", async () => {
+  test("of more than 512 KiB is several Bodies, the last one with route 9", async () => {
     const details = "x".repeat(1_000);
     const eids = Array.from({ length: 1_200 }, (_, n) => `many${n}@x`);
     awareness.onSnapshot = async ({ after }) => {
@@ -112,7 +116,7 @@ describe("the snapshot", () => {
     };
     const device = await connect("large@x");
     await eventually("all came", () => flat(device).length === eids.length);
-    expect(device.of("body").map(({ route }) => Number(route))).toEqual([9, 2, 2]);
+    expect(device.of("body").map(({ route }) => Number(route))).toEqual([10, 10, 9]);
     expect(flat(device)).toEqual(eids.map((eid) => `${eid} 1`));
     for (const { kind, value } of device.received) {
       if (kind === "body") expect(value.awarenessList.length).toBeLessThanOrEqual(512);
@@ -197,6 +201,29 @@ describe("the snapshot", () => {
     expect(flat(device).length).toBeLessThan(400);
   });
 
+  test("is read anew for a session that is registered again, at that revision; not for the claim of its own opening", async () => {
+    const device = await kit.device("again@x", "phone");
+    await device.until("body");
+    const { sessionId = "" } = awareness.events.find(({ eid }) => eid === "again@x") ?? {};
+    const claim = async (epoch: number): Promise<void> => {
+      const bytes = toBinary(
+        SessionClaimSchema,
+        create(SessionClaimSchema, { device: "phone", sessionId, epoch: BigInt(epoch) }),
+      );
+      kit.link.nc.publish(SUBJECTS.claim("again@x"), bytes);
+      await handedOn(device);
+    };
+    const opened = awareness.revision;
+    await claim(opened);
+    await claim(opened - 1);
+    expect(askedBy("again@x")).toHaveLength(1);
+    awareness.onSnapshot = async ({ revision }) => ({ revision });
+    await claim(opened + 7);
+    await eventually("a new snapshot", () => snapshotsOf(device).length === 2);
+    expect(askedBy("again@x").map(({ revision }) => Number(revision))).toEqual([opened, opened + 7]);
+    expect(device.of("error")).toEqual([]);
+  });
+
   test("nothing is asked or told for a session that ended", async () => {
     await awareness.away();
     const device = await kit.device("gone@x", "phone");
@@ -253,7 +280,7 @@ describe("changes", () => {
     expect(flat(two)).toEqual(["x@x 4", "x@x 3", "x@x 1", "y@x 2"]);
   });
 
-  test("a presence and a status of type 2 do not make each other old, but OFFLINE ends both", async () => {
+  test("a presence and a status of type 2 do not make each other old, but OFFLINE and ONLINE end both", async () => {
     const device = await connect("types@x");
     const base = awareness.revision + 1_500;
     const [presence, status] = [
@@ -265,9 +292,12 @@ describe("changes", () => {
     await awareness.tell(change(["types@x"], "x@x", base + 8, { type: 1, status: 2 }));
     await awareness.tell(change(["types@x"], "x@x", base + 7, status));
     await awareness.tell(change(["types@x"], "x@x", base + 9, presence));
-    await eventually("told", () => flat(device).length === 4);
+    await awareness.tell(change(["types@x"], "x@x", base + 12, { type: 1, status: 1 }));
+    await awareness.tell(change(["types@x"], "x@x", base + 11, status));
+    await awareness.tell(change(["types@x"], "x@x", base + 12, status));
+    await eventually("told", () => flat(device).length === 6);
     await handedOn(device);
-    expect(flat(device)).toEqual(["x@x 2/9", "x@x 3", "x@x 2", "x@x 3"]);
+    expect(flat(device)).toEqual(["x@x 2/9", "x@x 3", "x@x 2", "x@x 3", "x@x 1", "x@x 2/9"]);
   });
 
   test("that leave together may come as one Body, never in another order; as_body is always one", async () => {
@@ -376,7 +406,7 @@ describe("what a device says", () => {
     expect(device.of("error")).toHaveLength(1);
   });
 
-  test("a flood is one question at a time, the newest of each type wins, in their order", async () => {
+  test("a flood is one question at a time, the newest of each kind wins, in their order", async () => {
     const device = await connect("flooding@x");
     let underWay = 0;
     let most = 0;
@@ -396,12 +426,12 @@ describe("what a device says", () => {
     device.awareness({ type: 2, status: 6 });
     for (let n = 0; n < 300; n++) device.awareness({ status: 1 + (n % 5), to: n % 2 === 0 ? {} : { eid: "" } });
     await device.settle();
-    for (let n = 0; n < 3; n++) {
+    for (let n = 0; n < 4; n++) {
       await eventually("asked", () => answers.length === n + 1);
       answers[n]?.();
     }
     await eventually("answered", () => underWay === 0);
-    expect(asked()).toEqual([1, 6, 5]);
+    expect(asked()).toEqual([1, 6, 1, 5]);
     expect(most).toBe(1);
   });
 
@@ -447,6 +477,18 @@ describe("what a device says", () => {
     await device.until("awarenessContact", ({ trackingId }) => trackingId === "t");
     await eventually("asked", () => awareness.states.some(({ eid }) => eid === "waits@x"));
     expect(device.of("error")).toEqual([]);
+  });
+
+  test("a status of type 2 goes to awareness though the device is gone meanwhile; a presence does not", async () => {
+    await awareness.away();
+    const device = await kit.device("leaves@x", "phone");
+    device.awareness({ id: "l1", status: 4 });
+    device.awareness({ id: "l2", type: 2, status: 8 });
+    await device.settle();
+    await device.close();
+    await awareness.start();
+    const asked = await eventually("asked", () => awareness.states.find(({ eid }) => eid === "leaves@x"));
+    expect(fromBinary(AwarenessSchema, asked.awareness)).toMatchObject({ id: "l2", status: 8 });
   });
 
   test("that nobody answers for 10 s is refused with 503", async () => {
@@ -669,6 +711,30 @@ test("NATS restarts: the lease is renewed, open sessions are told, each gets a n
     const gateway = await own.awareness.gatewayOf("back@x");
     const before = (await bucket.get(gateway))?.revision ?? 0;
     await eventually("renewed", async () => ((await bucket.get(gateway))?.revision ?? 0) > before);
+  } finally {
+    await own.stop();
+  }
+});
+
+test("awareness lost what it kept: sessions get a new snapshot, and hear of changes though their revisions are low", async () => {
+  const own = await startGatewayAlone();
+  try {
+    own.awareness.revision = 90_000;
+    const [one, other] = [await own.device("lost-a@x", "phone"), await own.device("lost-b@x", "phone")];
+    await Promise.all([one.until("body"), other.until("body")]);
+    await own.awareness.tell(change(["lost-a@x", "lost-b@x"], "a@x", 95_000, { status: 3 }));
+    await eventually("told", () => flat(one).length === 1 && flat(other).length === 1);
+    own.awareness.revision = 4;
+    const { sessionId = "" } = own.awareness.events.find(({ eid }) => eid === "lost-a@x") ?? {};
+    const init = { device: "phone", sessionId, epoch: 95_001n };
+    own.link.nc.publish(SUBJECTS.claim("lost-a@x"), toBinary(SessionClaimSchema, create(SessionClaimSchema, init)));
+    await eventually("new snapshots", () => snapshotsOf(one).length >= 2 && snapshotsOf(other).length === 2);
+    await own.awareness.tell(change(["lost-a@x", "lost-b@x"], "a@x", 5, { status: 4 }));
+    await eventually("told", () => flat(one).length === 2 && flat(other).length === 2);
+    expect([flat(one), flat(other)]).toEqual([
+      ["a@x 3", "a@x 4"],
+      ["a@x 3", "a@x 4"],
+    ]);
   } finally {
     await own.stop();
   }

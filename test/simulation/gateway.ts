@@ -70,8 +70,8 @@ export class SimGateway implements Listener {
     const [eid = "", device = ""] = token.split("/");
     const claims: Claims = { eid, device, scopes: new Set<string>(), expiresAtMs: undefined } as unknown as Claims;
     const resume = url.searchParams.get("resume") === "manual" ? "manual" : "automatic";
-    const request = { token, device, resume } as const;
-    return { open: (socket: ClientSocket) => new GatewayConnection(gateway, socket, { ok: true, request, claims }) };
+    const admission = { ok: true, claims, device, resume } as const;
+    return { open: (socket: ClientSocket) => new GatewayConnection(gateway, socket, admission) };
   }
 
   /** kill -9. */

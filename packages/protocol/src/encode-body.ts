@@ -4,7 +4,7 @@ import { varintSize, writeRange, writeVarint } from "./wire-writer.js";
 
 /** What a Body says. */
 export interface BodyParts {
-  /** `Body.route`: 9 = a complete snapshot, 2 = changes. */
+  /** `Body.route`: 9 = a complete snapshot, or its end; 10 = what it begins with; 2 = changes. */
   readonly route: number;
   /** Encoded Awareness stanzas. */
   readonly awareness: readonly Uint8Array[];

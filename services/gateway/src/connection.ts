@@ -20,7 +20,7 @@ import {
 import { create } from "@bufbuild/protobuf";
 import type { Gateway } from "./gateway.js";
 import { HANDLERS } from "./handlers/index.js";
-import type { Admission, ClientSocket, SocketHandler } from "./ports.js";
+import type { Admission, ClientSocket, ResumeMode, SocketHandler } from "./ports.js";
 import { Session } from "./session.js";
 
 /** A client that authenticates by its first frame may go on at once; the check takes well under a millisecond. */
@@ -30,7 +30,8 @@ const MAX_EARLY_BYTES = 256 * 1024;
 export class Connection implements SocketHandler {
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
-  readonly #admission: Admission & { ok: true };
+  readonly #device: string | undefined;
+  readonly #resume: ResumeMode;
   #session: Session | undefined;
   #authTimer: NodeJS.Timeout | undefined;
   /** Frames that came while the first frame's token is being checked; undefined when none is. */
@@ -38,12 +39,13 @@ export class Connection implements SocketHandler {
   #earlyBytes = 0;
   #closed = false;
 
-  constructor(gateway: Gateway, socket: ClientSocket, admission: Admission & { ok: true }) {
+  constructor(gateway: Gateway, socket: ClientSocket, { claims, device, resume }: Admission & { ok: true }) {
     this.#gateway = gateway;
     this.#socket = socket;
-    this.#admission = admission;
+    this.#device = device;
+    this.#resume = resume;
     gateway.metrics.connections.inc();
-    if (admission.claims !== undefined) this.#begin(admission.claims);
+    if (claims !== undefined) this.#begin(claims);
     else
       this.#authTimer = setTimeout(
         () => this.#refuse(ErrorCode.TIMED_OUT, "no token came in time"),
@@ -120,7 +122,7 @@ export class Connection implements SocketHandler {
     }
     this.#early = [];
     const { token, id } = stanza.value;
-    const { device } = this.#admission.request;
+    const device = this.#device;
     void this.#gateway.verifier.verify(token, device === undefined ? {} : { device }).then(
       (claims) => {
         clearTimeout(this.#authTimer);
@@ -139,7 +141,7 @@ export class Connection implements SocketHandler {
   #begin(claims: Claims): void {
     const session = new Session(this.#gateway, this.#socket, claims);
     this.#session = session;
-    session.begin(this.#admission.request.resume).catch((error: unknown) => {
+    session.begin(this.#resume).catch((error: unknown) => {
       this.#gateway.logger.warn({ err: error }, "session could not begin");
       this.#socket.close(CloseCode.DRAINING, "try again");
     });

@@ -38,7 +38,13 @@ export interface ConnectRequest {
 
 /** Who may come in. `claims` absent: not authenticated yet. */
 export type Admission =
-  | { readonly ok: true; readonly request: ConnectRequest; readonly claims: Claims | undefined }
+  | {
+      readonly ok: true;
+      readonly claims: Claims | undefined;
+      /** The request's; the token is not kept. */
+      readonly device: string | undefined;
+      readonly resume: ResumeMode;
+    }
   | { readonly ok: false; readonly status: 401 | 429 | 503; readonly message: string };
 
 /** The gateway, as a transport sees it. */

@@ -20,18 +20,15 @@ function setUp() {
     },
   };
   const registrations = new Registrations();
+  const gateway = { link: link as unknown as Link, registrations, node: "node", process: "process" };
   const epochs: number[] = [];
   const open = (sessionId: string): Registration =>
-    new Registration({
-      link: link as unknown as Link,
-      registrations,
+    new Registration(gateway, {
+      id: sessionId,
       eid: "a@x",
       device: "phone",
-      node: "node",
-      gateway: "process",
-      sessionId,
       address: "::1",
-      onEpoch: (epoch) => epochs.push(epoch),
+      onEpoch: (epoch) => void epochs.push(epoch),
     });
   return { told, world, link, registrations, epochs, open };
 }

@@ -1,20 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionEventSchema } from "@bimip/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { call, type Link, PROCEDURES, sessionKey, stepMs } from "@bimip/nats";
+import { call, PROCEDURES, sessionKey, stepMs } from "@bimip/nats";
+import type { Gateway } from "./gateway.js";
 
-export interface RegistrationOptions {
-  readonly link: Link;
+/** Whose registration it is. */
+export interface Registered {
+  readonly id: string;
   readonly eid: string;
   readonly device: string;
-  readonly node: string;
-  /** The gateway's process. */
-  readonly gateway: string;
-  readonly sessionId: string;
   readonly address: string;
-  readonly registrations: Registrations;
   /** Called once, with the session's epoch; 0 = a newer session of the device is registered already. */
-  readonly onEpoch: (epoch: number) => void;
+  onEpoch(epoch: number): void;
 }
 
 const TIMEOUT_MS = 2_000;
@@ -51,20 +48,22 @@ export class Registrations {
  * again, and traffic flows.
  */
 export class Registration {
-  readonly #o: RegistrationOptions;
+  readonly #gateway: Pick<Gateway, "link" | "node" | "process" | "registrations">;
+  readonly #session: Registered;
   readonly #startedAtMs = Date.now();
   #told = false;
   /** Epoch milliseconds; 0 = it has not. */
   #endedAtMs = 0;
 
-  constructor(options: RegistrationOptions) {
-    this.#o = options;
-    void options.registrations.enqueue(options.eid, options.device, () => this.#open());
+  constructor(gateway: Pick<Gateway, "link" | "node" | "process" | "registrations">, session: Registered) {
+    this.#gateway = gateway;
+    this.#session = session;
+    void gateway.registrations.enqueue(session.eid, session.device, () => this.#open());
   }
 
   /** What HoldRequest says of the session. */
   get held(): MessageInitShape<typeof SessionEventSchema> {
-    const { eid, device, sessionId, address } = this.#o;
+    const { eid, device, id: sessionId, address } = this.#session;
     return { eid, device, sessionId, address, timestamp: BigInt(this.#startedAtMs) };
   }
 
@@ -74,12 +73,13 @@ export class Registration {
    */
   end(): Promise<void> {
     this.#endedAtMs = Date.now();
-    return this.#o.registrations.enqueue(this.#o.eid, this.#o.device, () => this.#close());
+    const { eid, device } = this.#session;
+    return this.#gateway.registrations.enqueue(eid, device, () => this.#close());
   }
 
   async #open(): Promise<void> {
     const epoch = await this.#tellUntil(true, () => this.#endedAtMs > 0);
-    if (epoch !== undefined) this.#o.onEpoch(epoch);
+    if (epoch !== undefined) this.#session.onEpoch(epoch);
   }
 
   async #close(): Promise<void> {
@@ -91,11 +91,11 @@ export class Registration {
     for (let failures = 0; !isOver(); failures++) {
       try {
         // A question that is asked while NATS is away is lost, and waited for in vain.
-        if (!this.#o.link.up) throw new Error("NATS is away");
+        if (!this.#gateway.link.up) throw new Error("NATS is away");
         if (open) this.#told = true;
         return await this.#tell(open);
       } catch {
-        if (this.#o.registrations.stopped) return undefined;
+        if (this.#gateway.registrations.stopped) return undefined;
         await delay(stepMs(RETRY_MS, failures) * (0.5 + Math.random()));
       }
     }
@@ -103,7 +103,8 @@ export class Registration {
   }
 
   async #tell(open: boolean): Promise<number> {
-    const { link, eid, device, node, gateway, sessionId, address } = this.#o;
+    const { link, node, process: gateway } = this.#gateway;
+    const { eid, device, id: sessionId, address } = this.#session;
     // Both keep their time over the tries: the registry knows a late one by it.
     const timestamp = BigInt(open ? this.#startedAtMs : this.#endedAtMs);
     const event = { eid, device, node, gateway, sessionId, address, open, timestamp, since: BigInt(this.#startedAtMs) };

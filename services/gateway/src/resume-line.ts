@@ -20,6 +20,8 @@ export interface ResumeLineOptions {
   readonly onOvertaken: (asked: ResumeAsked) => void;
   /** Storage did not answer; it is asked again. */
   readonly onError: (error: unknown) => void;
+  /** Nothing is asked, and nothing waits. */
+  readonly onIdle: () => void;
 }
 
 interface Job {
@@ -67,6 +69,7 @@ export class ResumeLine {
       if (answer !== undefined) job.onAnswer(answer);
     }
     this.#running = false;
+    this.#o.onIdle();
   }
 
   #next(): Job | undefined {

@@ -206,10 +206,11 @@ export async function createGateway(
 async function admit(gateway: Gateway, request: ConnectRequest): Promise<Admission> {
   if (gateway.draining) return { ok: false, status: 503, message: "this gateway is draining, try again" };
   if (!gateway.link.up) return { ok: false, status: 503, message: "NATS is away, try again" };
-  if (request.token === undefined) return { ok: true, request, claims: undefined };
+  const { token, device, resume } = request;
+  if (token === undefined) return { ok: true, claims: undefined, device, resume };
   try {
-    const { token, device } = request;
-    return { ok: true, request, claims: await gateway.verifier.verify(token, device === undefined ? {} : { device }) };
+    const claims = await gateway.verifier.verify(token, device === undefined ? {} : { device });
+    return { ok: true, claims, device, resume };
   } catch (error) {
     return { ok: false, status: 401, message: error instanceof Error ? error.message : "bad token" };
   }

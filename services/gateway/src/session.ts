@@ -25,6 +25,7 @@ import { create } from "@bufbuild/protobuf";
 import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
 import { AwarenessRequests } from "./awareness/requests.js";
 import { SessionAwareness } from "./awareness/session-awareness.js";
+import { Waiting } from "./awareness/waiting.js";
 import { Delivery } from "./delivery.js";
 import type { CatchUpReason } from "./delivery-options.js";
 import { Outgoing } from "./handlers/outgoing.js";
@@ -59,35 +60,28 @@ export class Session {
   readonly eid: string;
   readonly device: string;
   readonly claims: Claims;
-  /** Stamped as `from` on what the device sends. */
-  readonly identity: Uint8Array;
-  /** Subject of the user's own log. */
-  readonly logSubject: string;
   readonly delivery: Delivery;
   /** What the device is told of the presence of others. */
   readonly awareness: SessionAwareness;
-  readonly outgoing = new Outgoing();
-  readonly receipts = new ReceiptLine(({ index, read }) => this.#acknowledge(index, read));
   /** Typing that waits for its flow decision. */
   typingUnderWay = 0;
   queriesUnderWay = 0;
-  /** What late repeats were looked for in. */
-  readonly repeats = new Repeats();
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
   readonly #registration: Registration;
   readonly #identityPrefix: Uint8Array;
+  // Most sessions are idle: made when they are needed.
+  #identity: Uint8Array | undefined;
+  #outgoing: Outgoing | undefined;
+  #receipts: ReceiptLine | undefined;
+  #repeats: Repeats | undefined;
   #requests: AwarenessRequests | undefined;
+  #resumes: ResumeLine | undefined;
+  #logKnown: Waiting | undefined;
   #expiry: NodeJS.Timeout | undefined;
   /** Resolves once live copies reach this session: nothing may be read from the log before. */
   #begun: Promise<void> = Promise.resolve();
-  readonly #resumes: ResumeLine;
   #standing: Standing = { epoch: 0, handed: 0, cursor: 0, read: 0 };
-  #onLogKnown: () => void = () => undefined;
-  /** Resolves once storage has said which log the device's indexes belong to. Not at all when the session ends before. */
-  readonly logKnown = new Promise<void>((resolve) => {
-    this.#onLogKnown = resolve;
-  });
   #comparesLog = false;
   #claimEpoch = 0;
   #newestClaim = 0;
@@ -100,8 +94,6 @@ export class Session {
     this.claims = claims;
     this.eid = eid;
     this.device = device;
-    this.identity = encodeIdentity({ eid, device, node: gateway.node });
-    this.logSubject = SUBJECTS.log(partitionOf(eid, gateway.partitions), eid);
     this.#identityPrefix = encodeIdentityPrefix(eid, device);
     this.delivery = new Delivery({
       eid,
@@ -114,31 +106,15 @@ export class Session {
       onError: (error) => gateway.logger.warn({ err: error }, "log not readable, trying again"),
     });
     this.awareness = new SessionAwareness(gateway.awareness, socket, eid);
-    this.#resumes = new ResumeLine({
-      ask: (asked) => this.#ask(asked),
-      isClosed: () => this.#closed,
-      onOvertaken: ({ after, id }) => this.#refuseResume(after, id, "overtaken by a newer RESUME"),
-      onError: (error) => gateway.logger.warn({ err: error }, "storage did not say where to go on, trying again"),
-    });
     if (claims.expiresAtMs !== undefined) this.#armExpiry(claims.expiresAtMs);
-    this.#registration = new Registration({
-      link: gateway.link,
-      registrations: gateway.registrations,
-      eid,
-      device,
-      node: gateway.node,
-      gateway: gateway.process,
-      sessionId: this.id,
-      address: socket.address,
-      onEpoch: (epoch) => this.#onEpoch(epoch),
-    });
+    this.#registration = new Registration(gateway, this);
   }
 
   /** Architecture's order at connect: subscribe live, flush, then read the log up to its head, then live. */
   async begin(resume: ResumeMode): Promise<void> {
     this.#begun = this.#gateway.users.add(this);
     // Manual or not: storage hears of the device.
-    this.#resumes.addOwn(STORED_CURSOR, (answer) => {
+    this.#resumeLine.addOwn(STORED_CURSOR, (answer) => {
       this.#enter(answer);
       if (resume === "automatic") this.#replay(answer, "connect", { id: "", withOwn: false });
     });
@@ -148,6 +124,46 @@ export class Session {
   /** The log that this session's indexes belong to; 0 until storage has said. */
   get logEpoch(): number {
     return this.#standing.epoch;
+  }
+
+  /** Resolves once storage has said which log the device's indexes belong to. Not at all when the session ends before. */
+  get logKnown(): Promise<unknown> {
+    if (this.#standing.epoch > 0) return Promise.resolve();
+    this.#logKnown ??= new Waiting();
+    return this.#logKnown.until();
+  }
+
+  /** The peer's. */
+  get address(): string {
+    return this.#socket.address;
+  }
+
+  /** Stamped as `from` on what the device sends. */
+  get identity(): Uint8Array {
+    const { eid, device } = this;
+    this.#identity ??= encodeIdentity({ eid, device, node: this.#gateway.node });
+    return this.#identity;
+  }
+
+  /** Subject of the user's own log. */
+  get logSubject(): string {
+    return SUBJECTS.log(partitionOf(this.eid, this.#gateway.partitions), this.eid);
+  }
+
+  get outgoing(): Outgoing {
+    this.#outgoing ??= new Outgoing();
+    return this.#outgoing;
+  }
+
+  get receipts(): ReceiptLine {
+    this.#receipts ??= new ReceiptLine(({ index, read }) => this.#acknowledge(index, read));
+    return this.#receipts;
+  }
+
+  /** What late repeats were looked for in. */
+  get repeats(): Repeats {
+    this.#repeats ??= new Repeats();
+    return this.#repeats;
   }
 
   /** What the device asks of awareness. */
@@ -178,7 +194,7 @@ export class Session {
    */
   resume(asked: ResumeAsked): void {
     const { after, id } = asked;
-    this.#resumes.add(asked, (answer) => {
+    this.#resumeLine.add(asked, (answer) => {
       this.#enter(answer);
       if (answer.beyondHead) this.#refuseResume(after, id, answer.details, answer);
       else this.#replay(answer, "resume", { id, withOwn: after === EVERYTHING });
@@ -239,11 +255,26 @@ export class Session {
     this.#socket.close(CloseCode.REPLACED, "replaced");
   }
 
+  /** The registry's answer to its registration; 0 = a newer session of the device is registered already. */
+  onEpoch(epoch: number): void {
+    if (epoch === 0) return this.replace();
+    this.#claimEpoch = Math.max(this.#claimEpoch, epoch);
+    this.#yieldToNewer();
+    this.awareness.begin(epoch);
+  }
+
   /** The registry's word on which session of this device is the newest. */
   onClaim(claim: SessionClaim): void {
     if (claim.sessionId === this.id) return this.#renewEpoch(Number(claim.epoch));
     this.#newestClaim = Math.max(this.#newestClaim, Number(claim.epoch));
     this.#yieldToNewer();
+  }
+
+  /** What the registry knew is lost: it numbers sessions from the beginning. */
+  onAnew(): void {
+    this.#claimEpoch = Math.min(this.#claimEpoch, 1);
+    this.#newestClaim = 0;
+    this.awareness.restart();
   }
 
   /** The socket takes bytes again. */
@@ -256,7 +287,7 @@ export class Session {
   end(): void {
     this.#closed = true;
     clearTimeout(this.#expiry);
-    this.receipts.end();
+    this.#receipts?.end();
     this.awareness.end();
     this.#requests?.end();
     // Seen only once it was told what may be gone: an expired log is known by how long a device was away.
@@ -265,6 +296,20 @@ export class Session {
     this.delivery.close();
     this.#gateway.users.remove(this);
     this.#gateway.track(this.#registration.end());
+  }
+
+  get #resumeLine(): ResumeLine {
+    const { logger } = this.#gateway;
+    this.#resumes ??= new ResumeLine({
+      ask: (asked) => this.#ask(asked),
+      isClosed: () => this.#closed,
+      onOvertaken: ({ after, id }) => this.#refuseResume(after, id, "overtaken by a newer RESUME"),
+      onError: (error) => logger.warn({ err: error }, "storage did not say where to go on, trying again"),
+      onIdle: () => {
+        this.#resumes = undefined;
+      },
+    });
+    return this.#resumes;
   }
 
   async #ask({ after, epoch }: ResumeAsked): Promise<ResumeResponse> {
@@ -286,8 +331,8 @@ export class Session {
       return;
     }
     this.#standing = { epoch: Number(epoch), handed: Number(handed), cursor: 0, read: 0 };
-    this.repeats.clear();
-    this.#onLogKnown();
+    this.#repeats?.clear();
+    this.#logKnown?.resolve();
   }
 
   #replay(answer: ResumeResponse, reason: CatchUpReason, asked: { id: string; withOwn: boolean }): void {
@@ -301,7 +346,7 @@ export class Session {
   #compareLog(): void {
     if (this.#comparesLog) return;
     this.#comparesLog = true;
-    this.#resumes.addOwn(STORED_CURSOR, (answer) => {
+    this.#resumeLine.addOwn(STORED_CURSOR, (answer) => {
       this.#comparesLog = false;
       const isAnother = Number(answer.epoch) !== this.delivery.epoch;
       this.#enter(answer);
@@ -334,16 +379,11 @@ export class Session {
     this.close(CloseCode.TOKEN, "token expired");
   }
 
-  #onEpoch(epoch: number): void {
-    if (epoch === 0) return this.replace();
-    this.#claimEpoch = Math.max(this.#claimEpoch, epoch);
-    this.#yieldToNewer();
-    this.awareness.begin(epoch);
-  }
-
   /** A session that was taken for ended is registered again, later than others that came and went meanwhile. */
   #renewEpoch(epoch: number): void {
-    if (this.#claimEpoch > 0) this.#claimEpoch = Math.max(this.#claimEpoch, epoch);
+    if (this.#claimEpoch === 0 || epoch <= this.#claimEpoch) return;
+    this.#claimEpoch = epoch;
+    this.awareness.renew(epoch);
   }
 
   #yieldToNewer(): void {

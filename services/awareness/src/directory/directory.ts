@@ -14,7 +14,12 @@ interface User {
   readonly sessions: Map<string, Revised<SessionRecord>>;
   lastSeen: LastSeen;
   settings: Revised<UserRecord> | undefined;
+  /** Who could see the user until a moment ago; undefined = whoever can now. */
+  wider: { readonly visibility: number; readonly untilMs: number } | undefined;
 }
+
+/** In this time whoever narrowed their visibility is told of as hidden. */
+const WIDER_MS = 10_000;
 
 /** How a user's presence was, and is. */
 export interface Change {
@@ -42,18 +47,28 @@ export class Directory {
       user.sessions.set(device, { record, revision });
       if (record.state === "online") this.#hold(key, record);
     }
-    return { eid, before, after: visible(user) };
+    return changeOf(eid, user, before);
   }
 
   applyUser(record: UserRecord, revision: number): Change {
     const user = this.#user(record.eid);
     const before = visible(user);
     user.settings = { record, revision };
-    return { eid: record.eid, before, after: visible(user) };
+    return changeOf(record.eid, user, before);
   }
 
   visible(eid: string): Visible {
     return visible(this.#users.get(eid));
+  }
+
+  /** The widest visibility that somebody may know the user under: as it is, or was a moment ago. */
+  widest(eid: string): number {
+    const user = this.#users.get(eid);
+    const { visibility } = visible(user);
+    const wider = user?.wider;
+    return wider === undefined || wider.untilMs < performance.now()
+      ? visibility
+      : Math.min(wider.visibility, visibility);
   }
 
   session(eid: string, device: string): Revised<SessionRecord> | undefined {
@@ -96,7 +111,7 @@ export class Directory {
   #user(eid: string): User {
     let user = this.#users.get(eid);
     if (user === undefined) {
-      user = { sessions: new Map(), lastSeen: NEVER_SEEN, settings: undefined };
+      user = { sessions: new Map(), lastSeen: NEVER_SEEN, settings: undefined, wider: undefined };
       this.#users.set(eid, user);
     }
     return user;
@@ -124,6 +139,16 @@ export class Directory {
 function lastSeenOf({ atMs, device, node, presence }: SessionRecord): LastSeen {
   const { status, visibility } = presence;
   return { atMs: status === AwarenessStatus.OFFLINE ? presence.atMs : atMs, device, node, visibility };
+}
+
+function changeOf(eid: string, user: User, before: Visible): Change {
+  const after = visible(user);
+  const now = performance.now();
+  if (after.visibility > before.visibility) {
+    const known = user.wider !== undefined && user.wider.untilMs > now ? user.wider.visibility : before.visibility;
+    user.wider = { visibility: Math.min(known, before.visibility), untilMs: now + WIDER_MS };
+  }
+  return { eid, before, after };
 }
 
 function visible(user: User | undefined): Visible {

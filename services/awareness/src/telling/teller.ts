@@ -136,7 +136,8 @@ export class Teller {
     const sees = maySee(record, visible.visibility);
     const about = { eid: peer, revision: position() };
     if (!sees) {
-      if (!maySee(before, visible.visibility)) return;
+      // Whoever hid at the same moment: nobody else tells `eid`, since the two have nothing any more.
+      if (!maySee(before, directory.widest(peer))) return;
       fanout.send([eid], about, { case: "awareness", value: hiddenBytes(peer, visible) });
       return;
     }

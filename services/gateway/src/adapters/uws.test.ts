@@ -37,7 +37,7 @@ async function connect(): Promise<{
       onCut: (reason) => void cuts.push(reason),
     },
     {
-      admit: async (request) => ({ ok: true, request, claims: undefined }),
+      admit: async ({ device, resume }) => ({ ok: true, claims: undefined, device, resume }),
       open(socket) {
         server = socket;
         return {

@@ -33,7 +33,8 @@ export interface UwsOptions {
 export type CutReason = "dropped" | "unread";
 
 interface UserData {
-  readonly admission: Admission & { ok: true };
+  /** Until the WebSocket is open. */
+  admission: (Admission & { ok: true }) | undefined;
   handler: SocketHandler | undefined;
   socket: UwsSocket | undefined;
 }
@@ -143,8 +144,11 @@ export async function listenUws(options: UwsOptions, door: Door): Promise<Transp
     upgrade: (response, request, context) => upgrade(door, response, request, context),
     open: (ws) => {
       const data = ws.getUserData();
+      const { admission } = data;
+      if (admission === undefined) return;
+      data.admission = undefined;
       data.socket = new UwsSocket(ws, gathered, options);
-      data.handler = door.open(data.socket, data.admission);
+      data.handler = door.open(data.socket, admission);
     },
     message: (ws, message) => {
       // The one copy of a frame: uWS takes its buffer back when this callback ends.

@@ -4,7 +4,6 @@ import { BimipError, ErrorCode, type Frame } from "@bimip/protocol";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
-import { within } from "../within.js";
 
 /** A device's question that nobody answers is given up after so long. */
 const DEADLINE_MS = 10_000;
@@ -16,6 +15,8 @@ export interface AskedStanza {
   readonly id: string;
   /** From `deadlineMs`. */
   readonly deadlineMs: number;
+  /** Nobody needs it to be done any more; absent: somebody does. */
+  readonly isOver?: () => boolean;
 }
 
 /** When a question that is asked now is given up (performance.now). */
@@ -25,7 +26,7 @@ export function deadlineMs(): number {
 
 /**
  * Asks awareness on behalf of a device, again and again until it answers; first the session must be registered. Rejects with
- * BimipError 503 naming the stanza after its deadline.
+ * BimipError 503 naming the stanza after its deadline, or when it is over.
  */
 export async function ask<Req extends DescMessage, Res extends DescMessage>(
   { link }: Gateway,
@@ -37,8 +38,9 @@ export async function ask<Req extends DescMessage, Res extends DescMessage>(
   const { id } = stanza;
   const givenUp = (cause?: unknown): BimipError =>
     new BimipError(ErrorCode.TRY_AGAIN, "awareness does not answer, try again", { id, cause });
-  await within(stanza.deadlineMs, session.awareness.registered(), givenUp);
+  if (!(await session.awareness.registered(stanza.deadlineMs))) throw givenUp();
   for (let failures = 0; ; failures++) {
+    if (stanza.isOver?.() === true) throw givenUp();
     try {
       if (!link.up) throw new Error("NATS is away");
       const leftMs = stanza.deadlineMs - performance.now();

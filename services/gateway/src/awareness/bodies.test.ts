@@ -7,22 +7,23 @@ import { Change } from "./change.js";
 
 const awareness = (id: string, bytes = 0): Uint8Array =>
   toBinary(AwarenessSchema, create(AwarenessSchema, { id, details: "x".repeat(bytes) }));
+const routes = { last: 9, before: 10 };
 const body = (frame: Uint8Array): Body => decodeFrame(frame, { maxStanzaBytes: 1 << 24 }).stanza.value as Body;
 const ids = (frame: Uint8Array): string[] => body(frame).awarenessList.map(({ id }) => id);
 
 test("nothing is one empty Body", () => {
-  const frames = encodeBodies(9, []);
+  const frames = encodeBodies(routes, []);
   expect(frames.map((frame) => [body(frame).route, ids(frame)])).toEqual([[9n, []]]);
 });
 
-test("no Body has more than 512 KiB, but for one stanza that has; only the first has the route", () => {
+test("no Body has more than 512 KiB, but for one stanza that has; the last one has a route of its own", () => {
   const sizes = [200_000, 200_000, 200_000, 600_000, 1, 524_000, 400];
   const frames = encodeBodies(
-    9,
+    routes,
     sizes.map((size, at) => awareness(String(at), size)),
   );
   expect(frames.map(ids)).toEqual([["0", "1"], ["2"], ["3"], ["4", "5"], ["6"]]);
-  expect(frames.map((frame) => body(frame).route)).toEqual([9n, 2n, 2n, 2n, 2n]);
+  expect(frames.map((frame) => body(frame).route)).toEqual([10n, 10n, 10n, 10n, 9n]);
 });
 
 test("the same changes one after the other are the same bytes", () => {

@@ -1,23 +1,33 @@
 import { encodeBody } from "@bimip/protocol";
 import { type Change, CHANGES_ROUTE } from "./change.js";
 
+/** `Body.route` of the Bodies that a list is told by. */
+export interface Routes {
+  /** Of the last one, or the only one. */
+  readonly last: number;
+  /** Of those before it. */
+  readonly before: number;
+}
+
+const CHANGES: Routes = { last: CHANGES_ROUTE, before: CHANGES_ROUTE };
+
 /** Of Awareness in one Body. */
 const MAX_BYTES = 512 * 1_024;
 
 /**
  * Awareness as Bodies of at most 512 KiB each, at least one; a single longer one has a Body of its own.
  *
- * @param route of the first; further ones hold changes (2)
  * @param awareness encoded
  */
-export function encodeBodies(route: number, awareness: readonly Uint8Array[]): Uint8Array[] {
+export function encodeBodies(routes: Routes, awareness: readonly Uint8Array[]): Uint8Array[] {
   const bodies: Uint8Array[] = [];
   const timestampMs = Date.now();
   let from = 0;
   let bytes = 0;
   const end = (to: number): void => {
     const part = from === 0 && to === awareness.length ? awareness : awareness.slice(from, to);
-    bodies.push(encodeBody({ route: bodies.length === 0 ? route : CHANGES_ROUTE, awareness: part, timestampMs }));
+    const route = to === awareness.length ? routes.last : routes.before;
+    bodies.push(encodeBody({ route, awareness: part, timestampMs }));
     from = to;
     bytes = 0;
   };
@@ -38,7 +48,7 @@ export class SharedBodies {
     if (!areSame(changes, this.#changes)) {
       this.#changes = changes;
       this.#frames = encodeBodies(
-        CHANGES_ROUTE,
+        CHANGES,
         changes.map(({ payload }) => payload),
       );
     }

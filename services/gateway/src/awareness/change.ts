@@ -8,10 +8,14 @@ import {
 } from "@bimip/protocol";
 import { fromBinary } from "@bufbuild/protobuf";
 
-/** `Body.route` of a complete snapshot: whoever is not in it is not visible. */
+/** `Body.route` of a complete snapshot, or of its end: whoever is not in it is not visible. */
 export const SNAPSHOT_ROUTE = 9;
+/** `Body.route` of what a longer snapshot begins with: more of it follows. */
+export const SNAPSHOT_PART_ROUTE = 10;
 /** `Body.route` of changes. */
 export const CHANGES_ROUTE = 2;
+
+const { ONLINE, OFFLINE } = AwarenessStatus;
 
 /** What is told of one user, encoded once for all who hear it. */
 export class Change {
@@ -42,10 +46,13 @@ export class Change {
     return this.#decoded.type;
   }
 
-  /** Nothing that was said of this user before holds any more, of whatever type. */
+  /**
+   * Nothing that was said of this user before holds any more, of whatever type. A status of type 2 that outlasts an ONLINE is
+   * told again behind it, at the same revision.
+   */
   get endsAll(): boolean {
     const { type, status } = this.#decoded;
-    return type === AwarenessType.PRESENCE && status === AwarenessStatus.OFFLINE;
+    return type === AwarenessType.PRESENCE && (status === OFFLINE || status === ONLINE);
   }
 
   get #decoded(): Awareness {

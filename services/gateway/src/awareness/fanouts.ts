@@ -31,6 +31,7 @@ export class Fanouts {
   };
   readonly #positions = new Lately<Session>();
   readonly #ageing: NodeJS.Timeout;
+  #highest = 0;
   /** Sessions that gathered changes in this turn of the event loop. */
   #gathering: SessionAwareness[] = [];
 
@@ -44,6 +45,18 @@ export class Fanouts {
     this.#ageing.unref();
   }
 
+  /** Highest revision that came. */
+  get highest(): number {
+    return this.#highest;
+  }
+
+  /** The order of revisions begins anew. */
+  restart(): void {
+    this.#highest = 0;
+    for (const lately of Object.values(this.#lately)) lately.clear();
+    this.#positions.clear();
+  }
+
   /** @param bytes AwarenessFanout */
   take(bytes: Uint8Array): void {
     const { to, eid, notDevice, revision, asBody, stanza } = fromBinary(AwarenessFanoutSchema, bytes);
@@ -53,9 +66,9 @@ export class Fanouts {
     switch (stanza.case) {
       case "awareness": {
         const change = new Change({ about: eid, revision: Number(revision), payload: stanza.value, asBody });
+        this.#highest = Math.max(this.#highest, change.revision);
         const current = this.#unlessOld(this.#lately[change.type], sessions, eid, change.revision);
-        if (change.endsAll && change.revision > 0) this.#lately[STATUS]?.note(eid, change.revision, current);
-        for (const session of current) session.awareness.take(change);
+        for (const session of change.endsAll ? this.#ended(change, current) : current) session.awareness.take(change);
         return;
       }
       case "location": {
@@ -104,10 +117,22 @@ export class Fanouts {
     return sessions;
   }
 
+  /**
+   * Those whom a change that ends what was said before may be told to; notes that older ones of the other type may not any
+   * more. To who knows of a newer status it would end that one: a snapshot tells how both stand.
+   */
+  #ended({ about, revision }: Change, sessions: readonly Session[]): readonly Session[] {
+    const current = this.#unlessOld(this.#lately[STATUS], sessions, about, revision);
+    if (current !== sessions) {
+      for (const session of sessions) if (!current.includes(session)) session.awareness.want("slow");
+    }
+    return current;
+  }
+
   /** Those of `sessions` that were not told of `about` at a higher revision; notes that they are at this one. */
   #unlessOld(
     lately: Lately<Session> | undefined,
-    sessions: Session[],
+    sessions: readonly Session[],
     about: string,
     revision: number,
   ): readonly Session[] {

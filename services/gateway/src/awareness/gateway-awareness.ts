@@ -32,7 +32,7 @@ export class GatewayAwareness {
   readonly #o: GatewayAwarenessOptions;
   readonly #holds: Holds;
   readonly #subscription: { unsubscribe(): void };
-  /** The last return of NATS, while its consequences are under way. */
+  /** The last return of NATS, or loss of what awareness keeps, while its consequences are under way. */
   #return: symbol | undefined;
 
   constructor(options: GatewayAwarenessOptions) {
@@ -61,9 +61,13 @@ export class GatewayAwareness {
   /** NATS was away: changes were lost, and the sessions may have been taken for ended. */
   onReturn(): void {
     this.#holds.all();
-    const mine = Symbol("return");
-    this.#return = mine;
-    void this.#renewAll(() => this.#return === mine);
+    this.#renewAll(this.fanouts.highest);
+  }
+
+  /** Awareness lost what it kept: it stands at a lower revision than it did. */
+  onAnew(): void {
+    this.#restart();
+    this.#renewAll(0);
   }
 
   stop(): void {
@@ -88,19 +92,34 @@ export class GatewayAwareness {
     }
   }
 
+  /** @param known revision at which awareness stood before */
+  #renewAll(known: number): void {
+    const mine = Symbol("return");
+    this.#return = mine;
+    void this.#askAndRenew(known, () => this.#return === mine);
+  }
+
   /** A replica that lags would not know what was lost: so each new snapshot has to reach what is kept now. */
-  async #renewAll(isCurrent: () => boolean): Promise<void> {
+  async #askAndRenew(known: number, isCurrent: () => boolean): Promise<void> {
     await delay(Math.random() * RETURN_JITTER_MS);
-    for (let failures = 0; isCurrent(); failures++) {
+    for (let failures = 0; isCurrent(); ) {
       try {
         const head = await this.#o.head();
         if (!isCurrent()) return;
+        // What was taken for old until now stands behind that head, perhaps: it is asked for again.
+        if (head < known) return this.onAnew();
         for (const session of this.#o.users.sessions()) session.awareness.missed(head);
         return;
       } catch {
-        await delay(stepMs(RETRY_MS, failures) * (0.5 + Math.random()));
+        await delay(stepMs(RETRY_MS, failures++) * (0.5 + Math.random()));
       }
     }
+  }
+
+  #restart(): void {
+    this.#o.logger.warn("awareness began anew");
+    this.fanouts.restart();
+    for (const session of this.#o.users.sessions()) session.onAnew();
   }
 
   #fanOut(bytes: Uint8Array): void {

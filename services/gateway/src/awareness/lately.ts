@@ -23,6 +23,12 @@ export class Lately<Recipient> {
     this.#young = new Map();
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    this.#young.clear();
+    this.#old.clear();
+  }
+
   /** The recipients who were told of `about` at a higher revision. */
   newer(about: string, revision: number): readonly (readonly Recipient[])[] {
     let found: (readonly Recipient[])[] | undefined;

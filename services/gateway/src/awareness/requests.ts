@@ -6,14 +6,22 @@ import { LocationSender } from "./location-sender.js";
 /** What one device asks of awareness; made with its first question. */
 export class AwarenessRequests {
   readonly asked = new AskedInOrder();
-  readonly location: LocationSender;
+  readonly #gateway: Gateway;
+  readonly #session: Session;
+  #location: LocationSender | undefined;
 
   constructor(gateway: Gateway, session: Session) {
-    this.location = new LocationSender(gateway, session, this.asked);
+    this.#gateway = gateway;
+    this.#session = session;
+  }
+
+  get location(): LocationSender {
+    this.#location ??= new LocationSender(this.#gateway, this.#session, this.asked);
+    return this.#location;
   }
 
   /** The session is over. What was asked is done all the same, but for what says that the device is there. */
   end(): void {
-    this.location.end();
+    this.#location?.end();
   }
 }

@@ -1,14 +1,16 @@
+import type { SnapshotResponse } from "@bimip/protocol";
 import type { ClientSocket } from "../ports.js";
 import type { SharedBodies } from "./bodies.js";
 import type { Change } from "./change.js";
 import type { GatewayAwareness } from "./gateway-awareness.js";
 import { HeldChanges } from "./held-changes.js";
-
-/** Why a session gets a snapshot. */
-export type SnapshotReason = "connect" | "slow" | "reconnect";
+import { SnapshotReading, type SnapshotReason } from "./snapshot-reading.js";
+import { Waiting } from "./waiting.js";
 
 /** A slow socket gets a new snapshot no sooner after the last one. */
 const SLOW_EVERY_MS = 1_000;
+/** What comes later than this after the snapshot that makes it old is not known any more to be old. */
+const REMEMBER_MS = 20_000;
 
 /**
  * What one device is told of the presence of others: first a snapshot, then changes. A change that a slow socket cannot take
@@ -23,27 +25,25 @@ export class SessionAwareness {
   readonly #side: GatewayAwareness;
   /** Revision of the session's registration; 0 = not answered yet. */
   #epoch = 0;
-  /** Revision of the last snapshot. */
+  /** Revision of the last snapshot's first page. */
   #floor = 0;
+  /** By user: revision of the further page that told of them, where it is a higher one. */
+  #floors: Map<string, number> | undefined;
   /** Highest revision that came, whether it was told or not. */
   #seen = 0;
   /** A snapshot is wanted that is not being read yet. */
   #due: SnapshotReason | undefined;
-  /** Why the one is read that is being read, or sent. */
-  #reason: SnapshotReason | undefined;
-  /** Times in a row that it could not be read. */
-  #failures = 0;
+  /** The one that is being read, or sent. */
+  #reading: SnapshotReading | undefined;
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
   #hasSnapshot = false;
   /** A change was not told. */
   #stale = false;
-  /** The snapshot's frames that the socket did not take yet, last one first. */
-  #outbox: Uint8Array[] | undefined;
   #held: HeldChanges | undefined;
   /** What came in this turn of the event loop. */
   #gathered: Change | Change[] | undefined;
-  #onRegistered: (() => void)[] | undefined;
-  #onWritable: (() => void)[] | undefined;
+  #unregistered: Waiting | undefined;
+  #unwritable: Waiting | undefined;
   #ended = false;
 
   constructor(side: GatewayAwareness, socket: ClientSocket, eid: string) {
@@ -57,32 +57,50 @@ export class SessionAwareness {
   }
 
   get failures(): number {
-    return this.#failures;
+    return this.#reading?.failures ?? 0;
+  }
+
+  /** The socket does not take what is sent at once. */
+  get congested(): boolean {
+    return this.#socket.congested;
   }
 
   /** The registry knows the session: now a snapshot can be read that tells what was true with it there. */
   begin(epoch: number): void {
     if (this.#ended || this.#epoch > 0) return;
     this.#epoch = epoch;
-    resolveAll(this.#onRegistered);
-    this.#onRegistered = undefined;
+    this.#unregistered?.resolve();
+    this.#unregistered = undefined;
     this.want("connect");
   }
 
-  /** Resolves once the session is registered, or has ended. */
-  async registered(): Promise<void> {
-    if (this.#epoch > 0 || this.#ended) return;
-    await new Promise<void>((resolve) => {
-      (this.#onRegistered ??= []).push(resolve);
-    });
+  /** The session was taken for ended, and is registered again: what was told meanwhile was not told here. */
+  renew(epoch: number): void {
+    if (this.#epoch === 0) return;
+    this.#epoch = Math.max(this.#epoch, epoch);
+    this.want("reconnect");
   }
 
-  /** Resolves once the socket is not congested, or gone. */
-  async writable(): Promise<void> {
-    if (!this.#socket.congested || this.#ended) return;
-    await new Promise<void>((resolve) => {
-      (this.#onWritable ??= []).push(resolve);
-    });
+  /**
+   * Resolves with true once the session is registered, or has ended; with false if it was not until then.
+   *
+   * @param untilMs performance.now; absent: for as long as it takes
+   */
+  async registered(untilMs?: number): Promise<boolean> {
+    if (this.#epoch > 0 || this.#ended) return true;
+    this.#unregistered ??= new Waiting();
+    return this.#unregistered.until(untilMs);
+  }
+
+  /**
+   * Resolves with true once the socket is not congested, or gone; with false if it was until then.
+   *
+   * @param untilMs performance.now
+   */
+  async writable(untilMs: number): Promise<boolean> {
+    if (!this.#socket.congested || this.#ended) return true;
+    this.#unwritable ??= new Waiting();
+    return this.#unwritable.until(untilMs);
   }
 
   /** Has a new snapshot read, in turn. */
@@ -91,19 +109,23 @@ export class SessionAwareness {
     const isQueued = this.#due !== undefined;
     if (!isQueued || this.#due === "slow") this.#due = reason;
     if (isQueued) return;
-    if (this.#reason === undefined) this.#queue();
+    if (this.#reading === undefined) this.#queue();
   }
 
-  /**
-   * Changes up to this revision may have got lost.
-   *
-   * @param head of all that awareness keeps. Lower than what came before: that was lost, and the order begins anew
-   */
+  /** Changes up to this revision may have got lost. */
   missed(head: number): void {
-    if (head < this.#seen) this.#floor = 0;
-    if (head < this.#epoch) this.#epoch = Math.max(head, 1);
-    this.#seen = head;
+    this.#seen = Math.max(this.#seen, head);
     this.want("reconnect");
+  }
+
+  /** The order of revisions begins anew: no revision that came before says anything. */
+  restart(): void {
+    this.#floor = 0;
+    this.#floors = undefined;
+    this.#seen = 0;
+    this.#epoch = Math.min(this.#epoch, 1);
+    this.#held?.dropNumbered();
+    if (this.#reading !== undefined) this.#reading.needed = 0;
   }
 
   /** A change that is for this device, and not older than what it was told of that user. */
@@ -113,12 +135,8 @@ export class SessionAwareness {
       if (revision < this.#floor) return this.#side.metrics.awarenessOld.inc();
       if (revision > this.#seen) this.#seen = revision;
     }
-    if (!this.#hasSnapshot || this.#reason !== undefined) return this.#hold(change);
-    if (this.#socket.congested) {
-      this.#stale = true;
-      return;
-    }
-    this.#gather(change);
+    if (!this.#hasSnapshot || this.#reading !== undefined) return this.#hold(change);
+    this.#tell(change);
   }
 
   /** Sends what came in this turn; answers with how many changes that were. */
@@ -127,7 +145,7 @@ export class SessionAwareness {
     this.#gathered = undefined;
     if (gathered === undefined || this.#ended) return 0;
     if (this.#socket.congested) {
-      this.#stale = true;
+      for (const change of Array.isArray(gathered) ? gathered : [gathered]) this.#drop(change);
       return 0;
     }
     if (!Array.isArray(gathered)) {
@@ -150,76 +168,105 @@ export class SessionAwareness {
     return true;
   }
 
-  /** The snapshot's turn has come; answers with the revision that it must have. */
-  startReading(): number {
-    // A try after one that failed still has what the first one was for.
-    if (this.#reason === undefined || this.#reason === "slow") this.#reason = this.#due ?? this.#reason ?? "connect";
-    this.#due = undefined;
-    this.#stale = false;
-    return Math.max(this.#epoch, this.#seen);
+  /** The turn of the snapshot's next page has come; answers with the revision that it must have, and where it begins. */
+  startReading(): { readonly needed: number; readonly after: string } {
+    const reading = (this.#reading ??= new SnapshotReading(this.#due ?? "connect"));
+    if (reading.isFresh) {
+      // A try after one that failed still has what the first one was for.
+      if (reading.reason === "slow") reading.reason = this.#due ?? "slow";
+      this.#due = undefined;
+      this.#stale = false;
+      reading.needed = Math.max(this.#epoch, this.#seen);
+    }
+    return reading;
   }
 
   /** It could not be read, and will be tried again. */
   failed(): void {
-    this.#failures++;
+    if (this.#reading !== undefined) this.#reading.failures++;
   }
 
-  /** @param frames of the snapshot, in order */
-  arrived(frames: readonly Uint8Array[], revision: number): void {
-    if (this.#ended || this.#reason === undefined) return;
-    this.#side.metrics.snapshots.inc({ reason: this.#reason });
-    this.#failures = 0;
+  /** A page. One below the revision that was asked for: awareness lost what it kept, and the order begins anew. */
+  arrived(page: SnapshotResponse): void {
+    const reading = this.#reading;
+    if (this.#ended || reading === undefined) return;
+    const revision = Number(page.revision);
+    if (revision < reading.needed) this.#side.onAnew();
+    if (reading.isFresh) {
+      this.#floor = revision;
+      this.#floors = undefined;
+    } else this.#noteFloors(page, revision);
+    // Another replica may answer the next page: not with less than this one knew.
+    reading.needed = Math.max(reading.needed, revision);
+    reading.failures = 0;
     this.#snapshotAtMs = performance.now();
-    this.#floor = revision;
-    this.#outbox = frames.toReversed();
-    this.#sendSnapshot(this.#outbox);
-  }
-
-  /** Requests of others are repeated to who may have missed them: contacts' stanzas are sent to slow sockets too. */
-  get repeatsRequests(): boolean {
-    return this.#reason !== "slow";
+    reading.add(page);
+    this.#sendPage(reading);
   }
 
   /** The socket takes bytes again. */
   onDrain(): void {
-    resolveAll(this.#onWritable);
-    this.#onWritable = undefined;
-    if (this.#outbox !== undefined) this.#sendSnapshot(this.#outbox);
+    this.#unwritable?.resolve();
+    this.#unwritable = undefined;
+    if (this.#reading?.isSending === true) this.#sendPage(this.#reading);
     else if (this.#stale) this.want("slow");
   }
 
   end(): void {
     this.#ended = true;
-    this.#outbox = undefined;
+    this.#reading = undefined;
     this.#held = undefined;
+    this.#floors = undefined;
     this.#gathered = undefined;
-    resolveAll(this.#onRegistered);
-    resolveAll(this.#onWritable);
-    this.#onRegistered = undefined;
-    this.#onWritable = undefined;
+    this.#unregistered?.resolve();
+    this.#unwritable?.resolve();
   }
 
-  /** As far as the socket takes it; the rest waits for its drain. */
-  #sendSnapshot(outbox: Uint8Array[]): void {
+  /** Of those whom a further page tells of, what came before that page is old. */
+  #noteFloors({ entries }: SnapshotResponse, revision: number): void {
+    if (revision <= this.#floor) return;
+    if (this.#floors === undefined) {
+      const floors = (this.#floors = new Map<string, number>());
+      setTimeout(() => {
+        if (this.#floors === floors) this.#floors = undefined;
+      }, REMEMBER_MS).unref();
+    }
+    for (const { eid } of entries) this.#floors.set(eid, revision);
+  }
+
+  /** As far as the socket takes it; the rest, and the next page, wait for its drain. */
+  #sendPage(reading: SnapshotReading): void {
     while (!this.#socket.congested) {
-      const frame = outbox.pop();
-      if (frame === undefined) return this.#snapshotSent();
-      this.#socket.send(frame);
+      const frame = reading.next();
+      if (frame !== undefined) this.#socket.send(frame);
+      else if (reading.after === "") return this.#snapshotSent(reading);
+      else return this.#side.snapshots.add(this);
     }
   }
 
-  #snapshotSent(): void {
+  #snapshotSent({ reason }: SnapshotReading): void {
+    this.#side.metrics.snapshots.inc({ reason });
     const held = this.#held;
-    this.#outbox = undefined;
     this.#held = undefined;
-    this.#reason = undefined;
+    this.#reading = undefined;
     this.#hasSnapshot = true;
-    for (const change of held?.all() ?? []) {
-      if (change.revision === 0 || change.revision >= this.#floor) this.#gather(change);
-      else this.#side.metrics.awarenessOld.inc();
-    }
+    for (const change of held?.all() ?? []) this.#tell(change);
     if (this.#due !== undefined) this.#queue();
     else if (this.#stale) this.want("slow");
+  }
+
+  #tell(change: Change): void {
+    const { about, revision } = change;
+    if (revision > 0 && revision < Math.max(this.#floor, this.#floors?.get(about) ?? 0)) {
+      return this.#side.metrics.awarenessOld.inc();
+    }
+    if (this.#socket.congested) this.#drop(change);
+    else this.#gather(change);
+  }
+
+  /** A new snapshot makes up for it, unless it was for this user alone: that is worth nothing later. */
+  #drop({ revision }: Change): void {
+    if (revision > 0) this.#stale = true;
   }
 
   #queue(): void {
@@ -244,8 +291,4 @@ export class SessionAwareness {
       this.#side.fanouts.flushLater(this);
     }
   }
-}
-
-function resolveAll(waiting: readonly (() => void)[] | undefined): void {
-  if (waiting !== undefined) for (const resolve of waiting) resolve();
 }

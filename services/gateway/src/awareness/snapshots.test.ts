@@ -30,8 +30,7 @@ function setUp() {
       eid,
       ended: false,
       failures: 0,
-      repeatsRequests: true,
-      startReading: () => 1,
+      startReading: () => ({ needed: 1, after: "" }),
       failed: () => void awareness.failures++,
       arrived: () => void arrived.push(eid),
     };

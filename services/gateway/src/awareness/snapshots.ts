@@ -1,8 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { call, type Link, PROCEDURES, stepMs } from "@bimip/nats";
-import { encodePayload } from "@bimip/protocol";
-import { encodeBodies } from "./bodies.js";
-import { SNAPSHOT_ROUTE } from "./change.js";
 import type { SessionAwareness } from "./session-awareness.js";
 
 export interface SnapshotsOptions {
@@ -16,7 +13,7 @@ const AT_ONCE = 64;
 const TIMEOUT_MS = 2_000;
 const RETRY_MS = [50, 100, 250, 500, 1_000, 2_000] as const;
 
-/** Reads snapshots for sessions, a few at a time, each until it is answered. */
+/** Reads pages of snapshots for sessions, a few at a time, each until it is answered. */
 export class Snapshots {
   readonly #o: SnapshotsOptions;
   #queue: SessionAwareness[] = [];
@@ -28,6 +25,7 @@ export class Snapshots {
     this.#o = options;
   }
 
+  /** Has the session's next page read; it comes again for the one behind it. */
   add(awareness: SessionAwareness): void {
     if (this.#stopped) return;
     this.#queue.push(awareness);
@@ -73,25 +71,9 @@ export class Snapshots {
 
   async #read(awareness: SessionAwareness): Promise<void> {
     const { link } = this.#o;
-    const { eid } = awareness;
+    const { needed, after } = awareness.startReading();
     if (!link.up) throw new Error("NATS is away");
-    let needed = awareness.startReading();
-    let floor = 0;
-    let after = "";
-    const entries: Uint8Array[] = [];
-    const requests: Uint8Array[] = [];
-    do {
-      const page = await call(link.nc, PROCEDURES.snapshot, { eid, revision: BigInt(needed), after }, TIMEOUT_MS);
-      if (awareness.ended) return;
-      // Another replica may answer the next page: not with less than this one knew.
-      needed = Math.max(needed, Number(page.revision));
-      if (floor === 0) floor = needed;
-      for (const entry of page.entries) entries.push(entry.awareness);
-      if (awareness.repeatsRequests) requests.push(...page.requests);
-      after = page.next;
-    } while (after !== "");
-    const frames = encodeBodies(SNAPSHOT_ROUTE, entries);
-    for (const request of requests) frames.push(encodePayload("awarenessContact", request));
-    awareness.arrived(frames, floor);
+    const request = { eid: awareness.eid, revision: BigInt(needed), after };
+    awareness.arrived(await call(link.nc, PROCEDURES.snapshot, request, TIMEOUT_MS));
   }
 }
