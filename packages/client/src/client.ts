@@ -65,6 +65,7 @@ class Client implements BimipClient {
   readonly #queries: Queries;
   readonly #peers: Peers;
   readonly presence: PresenceApi;
+  readonly contacts: ContactsApi;
   readonly #gaps = new Gaps((gap) => this.#events.emit("gap", gap));
   readonly #pings = new PingTimes();
   readonly #link: Link;
@@ -87,8 +88,10 @@ class Client implements BimipClient {
       backoff: reconnect,
       ownEid: () => this.#eid,
       ping: () => this.ping(),
+      refuseClosed: () => this.#refuseClosed(),
     });
     this.presence = presenceApi(this.#peers);
+    this.contacts = this.#peers.contacts;
     this.#inbox = new Inbox({
       begin: options.begin ?? "cursor",
       backoff: reconnect,
@@ -117,10 +120,6 @@ class Client implements BimipClient {
 
   get state(): ClientState {
     return this.#link.state;
-  }
-
-  get contacts(): ContactsApi {
-    return this.#peers.contacts;
   }
 
   on<Name extends keyof ClientEvents>(name: Name, handler: Handler<ClientEvents[Name]>): () => void {

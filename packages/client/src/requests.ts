@@ -7,6 +7,8 @@ export interface RequestsOptions {
   readonly backoff: BackoffOptions;
   /** What to call one where no answer comes. */
   readonly name: string;
+  /** Throws a BimipError where nothing can be asked; default: one may always ask. */
+  readonly check?: () => void;
 }
 
 /** A stanza that is answered by one of the same id. */
@@ -19,7 +21,7 @@ export interface Request {
 
 interface Asked<Answer> extends Request {
   readonly timer: ReturnType<typeof setTimeout>;
-  readonly resolve: (answer: Answer) => void;
+  readonly resolve: (answer: Answer | Promise<Answer>) => void;
   readonly reject: (error: BimipError) => void;
   /** How often the server asked to try again. */
   refusals: number;
@@ -59,23 +61,15 @@ export class Requests<Answer> {
   /**
    * Rejects with a BimipError: what the server said, or when the time is over 429 or 503 (the server's last word, or never
    * connected), 408.
+   *
+   * @param instead id of one that gives way to this: it is not sent again, and settles as this one does
    */
-  start(request: Request): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#giveUp(asked), this.#o.timeoutMs);
-      const asked: Asked<Answer> = {
-        ...request,
-        timer,
-        resolve,
-        reject,
-        refusals: 0,
-        refusal: undefined,
-        retry: undefined,
-      };
-      this.#asked.set(request.id, asked);
-      this.#waiting.push(asked);
-      this.#pump();
-    });
+  start(request: Request, instead = ""): Promise<Answer> {
+    const older = this.#asked.get(instead);
+    if (older !== undefined) this.#settle(older);
+    const answer = this.#ask(request);
+    older?.resolve(answer);
+    return answer;
   }
 
   open(send: (frame: Uint8Array) => void): void {
@@ -117,6 +111,25 @@ export class Requests<Answer> {
       this.#settle(asked);
       asked.reject(error);
     }
+  }
+
+  #ask(request: Request): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#o.check?.();
+      const timer = setTimeout(() => this.#giveUp(asked), this.#o.timeoutMs);
+      const asked: Asked<Answer> = {
+        ...request,
+        timer,
+        resolve,
+        reject,
+        refusals: 0,
+        refusal: undefined,
+        retry: undefined,
+      };
+      this.#asked.set(request.id, asked);
+      this.#waiting.push(asked);
+      this.#pump();
+    });
   }
 
   #pump(): void {

@@ -20,21 +20,23 @@ export interface PresenceApi {
   /**
    * How this client is to be shown, to all who may see it; a user is as present as their most present device. Said again on
    * each connection, while its `ttlS` lasts, so it may be called offline; `location` is said once, or not at all. "online" ends
-   * a status of `setStatus` too. With `to`: only to that account, lost when either side is offline. Throws a BimipError 422;
+   * a status of `setStatus` too; when it is said again it does not. With `to`: only to that account, lost when either side is offline. Throws a BimipError 422;
    * what the server answers, such as 403 for a `to` that may not see you, comes by `error`.
    */
   set(status: PresenceWord, options?: PresenceOptions): void;
   /**
    * A status of one's own making, a number from 6 on, beside the presence; of the user, the last one wins. Offline it is told
-   * at the next connect. `to` and what it throws: as `set`.
+   * at the next connect. Told once, and again where the connection went before it can have arrived, unless another device
+   * has set one since. `to` and what it throws: as `set`.
    */
   setStatus(status: number, options?: StatusOptions): void;
   /** Ends what `setStatus` set, on whichever device. What `set` said stays. */
   clearStatus(): void;
   /**
    * Who may see this user. Resolves when the server has confirmed it; all the user's devices are told by
-   * `client.on("visibility", …)`. Asked again after a reconnect. Rejects with a BimipError: 422, 408, 429 or 503 when no answer
-   * comes within `queryTimeoutMs`, what else the server answered.
+   * `client.on("visibility", …)`. Asked again after a reconnect. The last call wins: a newer one takes the place of one that
+   * is not confirmed, which then resolves or rejects as the newer one does. Rejects with a BimipError: 422, 408, 429 or 503
+   * when no answer comes within `queryTimeoutMs`, 503 at once when the client is closed, what else the server answered.
    */
   setVisibility(visibility: Visibility): Promise<void>;
   /**
@@ -47,10 +49,11 @@ export interface PresenceApi {
 /**
  * Whom one knows. Each call resolves when the server has done it, is asked again after a reconnect and where the server asks
  * to try later, and rejects with a BimipError: 422 for a wrong field, 403 when they have blocked you, 409 when you have
- * blocked them, 404 when there is no request to answer, 408, 429 or 503 when no answer comes within `queryTimeoutMs`, what else
- * the server answered. What was done before is done again without harm.
+ * blocked them, 404 when there is no request to answer, 408, 429 or 503 when no answer comes within `queryTimeoutMs`, 503 at
+ * once when the client is closed, what else the server answered. What was done before is done again without harm.
  *
- * The first call, or a handler of `contact`, has the list loaded, on each connection from then on.
+ * The first call, or a handler of `contact`, has the list loaded, on each connection from then on, and anew where the server
+ * had missed something.
  */
 export interface ContactsApi {
   /** true: the list is loaded and kept up to date. false: not yet, or not connected; values are the last that were known. */

@@ -3,9 +3,10 @@ import { AwarenessContactSchema, ContactAction } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { ALICE, BOB, next, useClients } from "../../test-kit/clients.js";
-import type { FakeAwareness } from "../../test-kit/fake-awareness.js";
+import { awarenessOf, bodyFrame, type FakeAwareness } from "../../test-kit/fake-awareness.js";
 import type { BimipClient } from "../bimip-client.js";
 import type { ContactRequest } from "./contact.js";
+import { ContactBook } from "./contact-book.js";
 
 const clients = useClients();
 const { REQUEST, ACCEPT, DENY, REMOVE, REMOVED, ERROR, BLOCK, UNBLOCK, LIST } = ContactAction;
@@ -140,6 +141,19 @@ describe("what is asked", () => {
     expect(await outcomes).toMatchObject([closed, closed]);
   });
 
+  it("is refused at once by a client that is closed, and asked of one that is connecting", async () => {
+    await alice.connect();
+    await alice.close();
+    const { contacts } = alice;
+    const names = ["request", "accept", "deny", "remove", "block", "unblock"] as const;
+    const closed = { code: 503, details: "the client is closed" };
+    for (const name of names) await expect(contacts[name](BOB)).rejects.toMatchObject(closed);
+    await expect(contacts.list()).rejects.toMatchObject(closed);
+    const online = alice.connect();
+    await contacts.remove(BOB);
+    await online;
+  });
+
   it.each<[string, () => Promise<unknown>, string]>([
     ["nobody", () => alice.contacts.block(""), "awareness_contact.to.eid"],
     ["no name", () => alice.contacts.remove("a\nb"), "awareness_contact.to.eid"],
@@ -236,6 +250,70 @@ describe("the list", () => {
     expect(await again).toEqual([]);
   });
 
+  it("is loaded anew when the server makes good what it missed, one at a time", async () => {
+    await alice.connect();
+    clients.gateway.broadcast(bodyFrame([]));
+    await alice.ping();
+    expect(lists()).toBe(0);
+    await alice.contacts.list();
+    fake.lists.set(ALICE, [{ eid: BOB, words: "contact" }]);
+    fake.contactFate = () => "ignore";
+    clients.gateway.broadcast(bodyFrame([]));
+    await vi.waitFor(() => expect(lists()).toBe(2));
+    expect(alice.contacts.live).toBe(false);
+    clients.gateway.broadcast(bodyFrame([]));
+    clients.gateway.broadcast(bodyFrame([awarenessOf(BOB, { status: 1 })], 2));
+    clients.gateway.broadcast(bodyFrame([]));
+    await alice.ping();
+    expect(lists()).toBe(2);
+    fake.contactFate = () => "answer";
+    const { trackingId = "" } = fake.contacts.at(-1) ?? {};
+    fake.tellContact(ALICE, { action: LIST, from: { eid: ALICE }, to: {}, trackingId });
+    await vi.waitFor(() => expect(alice.contacts.live).toBe(true));
+    expect([lists(), [...alice.contacts.all().keys()]]).toEqual([3, [BOB]]);
+  });
+
+  it("keeps nothing of what happens once it will not come", async () => {
+    const end = vi.spyOn(ContactBook.prototype, "endList");
+    fake.contactFate = () => 501;
+    await alice.connect();
+    await expect(alice.contacts.list()).rejects.toMatchObject({ code: 501 });
+    expect(end).toHaveBeenCalledOnce();
+    const book = new ContactBook(() => undefined);
+    const request = create(AwarenessContactSchema, { action: REQUEST, relationship: 2 });
+    book.expectList();
+    book.endList();
+    book.take({ eid: BOB, action: "request", byMe: true, stanza: request });
+    book.replace([]);
+    expect(book.all.size).toBe(0);
+  });
+
+  it("takes how exactly they may know where one is from what another device said", async () => {
+    await alice.connect();
+    await alice.contacts.list();
+    const phone = { eid: ALICE, connectionResourceId: "phone" };
+    fake.tellContact(ALICE, { action: ACCEPT, relationship: 2, from: phone, to: { eid: BOB }, locationPrecisionM: 7 });
+    fake.tellContact(ALICE, {
+      action: REQUEST,
+      relationship: 1,
+      from: phone,
+      to: { eid: CAROL },
+      locationPrecisionM: 8,
+    });
+    await alice.ping();
+    expect(["contact", "none"]).toEqual([BOB, CAROL].map((eid) => alice.contacts.get(eid)?.state));
+    expect([7, 8]).toEqual([BOB, CAROL].map((eid) => alice.contacts.get(eid)?.locationPrecisionM));
+    // Asked to follow: that is accepted now, and says what they let us know.
+    fake.tellContact(ALICE, { action: ACCEPT, relationship: 1, from: { eid: CAROL }, locationPrecisionM: 99 });
+    await alice.ping();
+    expect([lists(), alice.contacts.get(CAROL)?.locationPrecisionM]).toEqual([1, 8]);
+    // Nothing was asked that we know of: the phone asked for what it has, and let them know more.
+    fake.lists.set(ALICE, [{ eid: CAROL, words: "following follower", precisionM: 3 }]);
+    fake.tellContact(ALICE, { action: ACCEPT, relationship: 1, from: { eid: CAROL }, locationPrecisionM: 99 });
+    await vi.waitFor(() => expect(alice.contacts.get(CAROL)?.locationPrecisionM).toBe(3));
+    expect(lists()).toBe(2);
+  });
+
   it("is tried again until it comes; what will not pass is told once", async () => {
     const hasty = clients.of(ALICE, { queryTimeoutMs: 50 });
     const errors: number[] = [];
@@ -299,6 +377,33 @@ describe("requests of others", () => {
     await alice.ping();
     const requests = requestsOf(alice);
     await vi.waitFor(() => expect(requests).toHaveLength(1));
+  });
+
+  it("are not told when they may have been answered elsewhere meanwhile, unless they wait nevertheless", async () => {
+    waiting([BOB, "t1"], [CAROL, "t2"]);
+    await alice.connect();
+    await alice.ping();
+    waiting([CAROL, "t2"]);
+    fake.lists.set(ALICE, [
+      { eid: BOB, words: "contact" },
+      { eid: CAROL, words: "asks-contact" },
+    ]);
+    await reconnect();
+    const requests = requestsOf(alice);
+    await vi.waitFor(() => expect(alice.contacts.live).toBe(true));
+    expect(requests.map(({ eid }) => eid)).toEqual([CAROL]);
+  });
+
+  it("are looked up in the list when the server missed something", async () => {
+    waiting([BOB, "t1"], [CAROL, "t2"]);
+    await alice.connect();
+    await alice.ping();
+    fake.lists.set(ALICE, [{ eid: CAROL, words: "asks-contact" }]);
+    clients.gateway.broadcast(bodyFrame([]));
+    await alice.ping();
+    const requests = requestsOf(alice);
+    await vi.waitFor(() => expect(requests.map(({ eid }) => eid)).toEqual([CAROL]));
+    expect(lists()).toBe(1);
   });
 
   it("are answered under their id, which their repetition is not taken for", async () => {

@@ -9,6 +9,8 @@ import type { PresenceChange } from "./presence.js";
 
 const clients = useClients();
 const [ONLINE, OFFLINE, AWAY, BUSY] = [1, 2, 3, 4];
+/** `Body.route` of a snapshot's part. */
+const MORE_FOLLOWS = 10;
 
 let fake: FakeAwareness;
 let alice: BimipClient;
@@ -83,6 +85,39 @@ describe("others' presence", () => {
     expect([alice.presence.live, alice.presence.get(BOB)?.status]).toEqual([false, "away"]);
   });
 
+  it("may come in parts, and what comes between them is newer", async () => {
+    fake.people.set(ALICE, [awarenessOf(BOB, { status: AWAY })]);
+    await alice.connect();
+    await alice.ping();
+    fake.tellsSnapshots = false;
+    await reconnect(alice);
+    changes.length = 0;
+    clients.gateway.broadcast(bodyFrame([awarenessOf(BOB, { status: AWAY })], MORE_FOLLOWS));
+    clients.gateway.broadcast(bodyFrame([awarenessOf("carol", { status: AWAY })], MORE_FOLLOWS));
+    fake.tell(ALICE, awarenessOf("carol", { status: BUSY }), awarenessOf("dave", { status: ONLINE }));
+    fake.tell(ALICE, awarenessOf("dave", { status: AWAY }));
+    await alice.ping();
+    expect([alice.presence.live, statuses()]).toEqual([false, []]);
+    clients.gateway.broadcast(bodyFrame([awarenessOf("erin", { status: AWAY })]));
+    await alice.ping();
+    expect(alice.presence.live).toBe(true);
+    expect(statuses()).toEqual(["carol away", "erin away", "carol busy", "dave away"]);
+  });
+
+  it("forgets the parts of a snapshot whose connection went", async () => {
+    fake.tellsSnapshots = false;
+    await alice.connect();
+    clients.gateway.broadcast(bodyFrame([awarenessOf(BOB, { status: AWAY })], MORE_FOLLOWS));
+    fake.tell(ALICE, awarenessOf("carol", { status: BUSY }));
+    await alice.ping();
+    fake.tellsSnapshots = true;
+    await reconnect(alice);
+    expect([alice.presence.live, statuses()]).toEqual([true, []]);
+    fake.tell(ALICE, awarenessOf("dave", { status: BUSY }));
+    await alice.ping();
+    expect(statuses()).toEqual(["dave busy"]);
+  });
+
   it("tells positions", async () => {
     fake.people.set(ALICE, [awarenessOf(BOB, { status: ONLINE })]);
     const places: unknown[] = [];
@@ -144,6 +179,48 @@ describe("set", () => {
     expect(fake.told.at(2)?.visibility).toBe(3);
   });
 
+  it("with ONLINE waits on each connection for the snapshot, and keeps the status that another device set meanwhile", async () => {
+    await alice.connect();
+    alice.presence.set("online", { details: "at my desk" });
+    alice.presence.setStatus(20);
+    await alice.ping();
+    fake.tellsSnapshots = false;
+    await reconnect(alice);
+    await alice.ping();
+    expect(said()).toEqual(["1 1 at my desk", "2 20"]);
+    clients.gateway.broadcast(bodyFrame([awarenessOf(ALICE, { type: 2, status: 33, details: "of the phone" })]));
+    await alice.ping();
+    await alice.ping();
+    expect(said().slice(2)).toEqual(["1 1 at my desk", "2 33 of the phone"]);
+    expect(alice.presence.get(ALICE)?.custom?.status).toBe(33);
+  });
+
+  it("with any other word is said at once on each connection", async () => {
+    fake.tellsSnapshots = false;
+    alice.presence.set("busy");
+    alice.presence.setStatus(20);
+    await alice.connect();
+    await alice.ping();
+    expect(said()).toEqual(["1 4"]);
+    clients.gateway.broadcast(bodyFrame([]));
+    await alice.ping();
+    await alice.ping();
+    expect(said()).toEqual(["1 4", "2 20"]);
+  });
+
+  it("in the place of one that the server could not take makes that nobody's loss", async () => {
+    await alice.connect();
+    fake.fate = ({ details }) => (details === "first" ? 503 : "answer");
+    alice.presence.set("away", { details: "first" });
+    alice.presence.set("busy", { details: "second" });
+    alice.presence.setStatus(20, { details: "first" });
+    alice.presence.setStatus(21, { details: "second" });
+    await alice.ping();
+    await alice.ping();
+    expect(said()).toEqual(["1 3 first", "1 4 second", "2 20 first", "2 21 second"]);
+    expect(errors).toEqual([]);
+  });
+
   it("to somebody goes to them alone, once, or not at all", async () => {
     alice.presence.set("dnd", { to: BOB });
     await alice.connect();
@@ -169,6 +246,7 @@ describe("set", () => {
     refusals.push(501);
     alice.presence.set("busy");
     await vi.waitFor(() => expect(errors).toEqual([501]));
+    fake.people.set(ALICE, [awarenessOf(ALICE, { type: 2, status: 20 })]);
     await reconnect(alice);
     expect(said().slice(5)).toEqual(["1 4"]);
   });
@@ -210,11 +288,12 @@ describe("a status of one's own", () => {
     await alice.ping();
     // The snapshot did not know of it yet.
     expect(alice.presence.get(ALICE)?.custom?.status).toBe(20);
+    fake.people.set(ALICE, [awarenessOf(ALICE, { type: 2, status: 20, details: "at sea" })]);
     await reconnect(alice);
     expect(said()).toEqual(["2 20 at sea"]);
     expect(statuses()).toEqual([`${ALICE} online`]);
     alice.presence.clearStatus();
-    clients.gateway.broadcast(bodyFrame([awarenessOf(ALICE, { type: 2, status: 20 })]));
+    clients.gateway.broadcast(bodyFrame([awarenessOf(ALICE, { type: 2, status: 20, details: "at sea" })]));
     await alice.ping();
     expect(alice.presence.get(ALICE)?.custom).toBeUndefined();
   });
@@ -226,8 +305,48 @@ describe("a status of one's own", () => {
     await vi.waitFor(() => expect(said()).toEqual(["2 20"]));
     clients.gateway.answersPings = true;
     await reconnect(alice);
+    fake.people.set(ALICE, [awarenessOf(ALICE, { type: 2, status: 20 })]);
+    await reconnect(alice);
+    fake.people.clear();
     await reconnect(alice);
     expect(said()).toEqual(["2 20", "2 20"]);
+    expect(alice.presence.get(ALICE)?.custom).toBeUndefined();
+  });
+
+  it.each([
+    ["a status", () => alice.presence.setStatus(20), "2 20", []],
+    ["its end", () => alice.presence.clearStatus(), "1 1", [awarenessOf(ALICE, { type: 2, status: 20 })]],
+  ])("is told again if the connection goes soon after it was read, %s", async (_what, say, words, before) => {
+    fake.people.set(ALICE, before);
+    await alice.connect();
+    await alice.ping();
+    say();
+    await alice.ping();
+    const now = vi.spyOn(Date, "now");
+    now.mockReturnValue(Date.now() + 9_000);
+    await reconnect(alice);
+    await alice.ping();
+    expect(said()).toEqual([words, words]);
+    now.mockReturnValue(Date.now() + 11_000);
+    await reconnect(alice);
+    now.mockRestore();
+    expect(said()).toEqual([words, words]);
+  });
+
+  it("is not told again when another device replaced it, whether that is told at once or in the next snapshot", async () => {
+    await alice.connect();
+    alice.presence.setStatus(20);
+    await alice.ping();
+    fake.people.set(ALICE, [awarenessOf(ALICE, { type: 2, status: 33 })]);
+    await reconnect(alice);
+    alice.presence.setStatus(21);
+    await alice.ping();
+    fake.tell(ALICE, awarenessOf(ALICE, { type: 2, status: 34 }));
+    await alice.ping();
+    // As if that had been lost again.
+    await reconnect(alice);
+    expect(said()).toEqual(["2 20", "2 21"]);
+    expect(alice.presence.get(ALICE)?.custom?.status).toBe(33);
   });
 
   it("is known here, whichever device set or ended it", async () => {
@@ -253,6 +372,7 @@ describe("a status of one's own", () => {
     clients.gateway.drop();
     await away;
     alice.presence.clearStatus();
+    // What the presence is need not wait for the snapshot; but that the status ends, ends it as well.
     await vi.waitFor(() => expect(said().slice(3)).toEqual(["1 1", "1 3 lunch"]));
   });
 });
@@ -276,6 +396,41 @@ describe("visibility", () => {
     await vi.waitFor(() => expect(other.state).toBe("online"));
     await alice.presence.setVisibility("public");
     await vi.waitFor(() => expect(told).toContain("other public"));
+  });
+
+  it("is in the end what was asked for last, though the first was to come later", async () => {
+    const told: string[] = [];
+    alice.on("visibility", (visibility) => told.push(visibility));
+    await alice.connect();
+    const fates = [503];
+    fake.fate = () => fates.shift() ?? "answer";
+    const calls = [alice.presence.setVisibility("public"), alice.presence.setVisibility("private")];
+    await Promise.all(calls);
+    expect(fake.visibilities.map(({ type }) => type)).toEqual([1, 3]);
+    expect([told, errors]).toEqual([["private"], []]);
+    fake.fate = () => "ignore";
+    const again = [alice.presence.setVisibility("public"), alice.presence.setVisibility("contacts")];
+    await vi.waitFor(() => expect(fake.visibilities).toHaveLength(4));
+    fake.fate = () => "answer";
+    clients.gateway.drop();
+    await Promise.all(again);
+    expect(fake.visibilities.map(({ type }) => type).slice(2)).toEqual([1, 2, 2]);
+    // What is no word takes nobody's place.
+    fake.fate = () => "ignore";
+    const last = alice.presence.setVisibility("public");
+    await expect(alice.presence.setVisibility("all" as "public")).rejects.toMatchObject({ code: 422 });
+    await vi.waitFor(() => expect(fake.visibilities).toHaveLength(6));
+    fake.fate = () => 501;
+    const newer = alice.presence.setVisibility("private");
+    await expect(last).rejects.toMatchObject({ code: 501 });
+    await expect(newer).rejects.toMatchObject({ code: 501 });
+  });
+
+  it("is refused at once by a client that is closed", async () => {
+    await alice.connect();
+    await alice.close();
+    const closed = { code: 503, details: "the client is closed" };
+    await expect(alice.presence.setVisibility("public")).rejects.toMatchObject(closed);
   });
 
   it("rejects with what the server answers, when nothing comes, and for what is no word", async () => {

@@ -54,11 +54,16 @@ export class ContactBook {
     this.#meanwhile = [];
   }
 
+  /** None comes. */
+  endList(): void {
+    this.#meanwhile = undefined;
+  }
+
   /** The list is complete: it takes the place of everything before. */
   replace(list: readonly AwarenessContact[]): void {
     this.#relations = new Map(list.map((stanza) => [stanza.to?.eid ?? "", listed(stanza)]));
     for (const news of this.#meanwhile ?? []) this.#step(news);
-    this.#meanwhile = undefined;
+    this.endList();
     for (const eid of new Set([...this.#contacts.keys(), ...this.#relations.keys()])) this.#show(eid, "list");
   }
 

@@ -19,6 +19,8 @@ import { contactFrame } from "./stanzas.js";
 export interface ContactsOptions {
   readonly timeoutMs: number;
   readonly backoff: BackoffOptions;
+  /** Throws a BimipError where nothing can be asked. */
+  readonly check: () => void;
   /** The account; "" = not known. */
   readonly ownEid: () => string;
   readonly onChange: (change: ContactChange) => void;
@@ -42,6 +44,8 @@ export class Contacts implements ContactsApi {
   /** Somebody wants to know the contacts. */
   #wanted = false;
   #live = false;
+  /** Something was missed after the list under way was asked for. */
+  #again = false;
   #listing: { readonly id: string; readonly items: AwarenessContact[]; readonly done: Promise<void> } | undefined;
   /** How often the client ended, and why the last time. */
   readonly #end: { ends: number; error: BimipError | undefined } = { ends: 0, error: undefined };
@@ -49,11 +53,15 @@ export class Contacts implements ContactsApi {
   #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ContactsOptions) {
-    const { timeoutMs, backoff, onChange, listensToRequests, onRequest } = options;
+    const { timeoutMs, backoff, check, onChange, listensToRequests, onRequest } = options;
     this.#o = options;
-    this.#requests = new Requests({ timeoutMs, backoff, name: "awareness_contact" });
+    this.#requests = new Requests({ timeoutMs, backoff, name: "awareness_contact", check });
     this.#book = new ContactBook(onChange);
-    this.#pending = new PendingRequests(listensToRequests, (eid, stanza) => onRequest(this.#toRequest(eid, stanza)));
+    this.#pending = new PendingRequests({
+      listens: listensToRequests,
+      tell: (eid, stanza) => onRequest(this.#toRequest(eid, stanza)),
+      verify: () => this.want(),
+    });
   }
 
   /** What was sent and waits for its answer. */
@@ -128,9 +136,17 @@ export class Contacts implements ContactsApi {
   interrupt(): void {
     this.#connected = false;
     this.#live = false;
+    this.#again = false;
+    this.#pending.doubt();
     clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#requests.interrupt();
+  }
+
+  /** Stanzas may have been lost on the way, though the connection held. */
+  missed(): void {
+    this.#pending.doubt();
+    this.#renew();
   }
 
   abandon(error: BimipError): void {
@@ -156,7 +172,10 @@ export class Contacts implements ContactsApi {
     }
     const news = newsOf(stanza, this.#o.ownEid(), asked?.precisionM);
     if (news === undefined) return;
+    // It answers another device of ours, and does not tell how exactly they may know now where we are.
+    const isUnasked = asked === undefined && this.#book.get(news.eid)?.askedByMe !== "follow";
     this.#book.take(news);
+    if (news.action === "accept" && !news.byMe && isUnasked && isFollow(stanza)) this.#renew();
     this.#pending.take(news, this.#book.get(news.eid)?.askedByThem !== undefined);
     // The server repeats a request that we are about to answer, under the same id.
     if (news.byMe || news.action !== "request") this.#requests.answer(trackingId, undefined);
@@ -210,6 +229,14 @@ export class Contacts implements ContactsApi {
     this.#list().catch((error: unknown) => this.#connected && this.#o.onError(BimipError.from(error)));
   }
 
+  /** What is known may not be so any more. */
+  #renew(): void {
+    if (!this.#wanted) return;
+    this.#live = false;
+    if (this.#listing === undefined) this.#load();
+    else this.#again = true;
+  }
+
   /** The list, or that which is under way. */
   #list(): Promise<void> {
     if (this.#listing !== undefined) return this.#listing.done;
@@ -235,7 +262,7 @@ export class Contacts implements ContactsApi {
     const listing = this.#listing;
     if (listing === undefined || stanza.trackingId !== listing.id) return;
     if (!isEnd) return void listing.items.push(stanza);
-    this.#live = true;
+    this.#live = !this.#again;
     this.#failures = 0;
     this.#book.replace(listing.items);
     this.#pending.keep((eid) => this.#book.get(eid)?.askedByThem !== undefined);
@@ -243,9 +270,13 @@ export class Contacts implements ContactsApi {
   }
 
   #onListEnd(error?: BimipError): void {
+    const isDue = this.#again;
     this.#listing = undefined;
+    this.#again = false;
+    if (error === undefined) return isDue ? this.#load() : undefined;
+    this.#book.endList();
     const passes: readonly number[] = [ErrorCode.TIMED_OUT, ErrorCode.TOO_FAST, ErrorCode.TRY_AGAIN];
-    if (error === undefined || !this.#connected || !passes.includes(error.code)) return;
+    if (!this.#connected || !passes.includes(error.code)) return;
     this.#retry = setTimeout(
       () => {
         this.#retry = undefined;
@@ -255,16 +286,21 @@ export class Contacts implements ContactsApi {
     );
   }
 
-  #toRequest(eid: string, { relationship, details, timestamp }: AwarenessContact): ContactRequest {
+  #toRequest(eid: string, stanza: AwarenessContact): ContactRequest {
+    const { details, timestamp } = stanza;
     return {
       eid,
-      relationship: relationship === RELATIONSHIP_CODES.unilateral ? "unilateral" : "mutual",
+      relationship: isFollow(stanza) ? "unilateral" : "mutual",
       details,
       at: timeOf(timestamp, Date.now()),
       accept: (options) => this.accept(eid, options),
       deny: () => this.deny(eid),
     };
   }
+}
+
+function isFollow({ relationship }: AwarenessContact): boolean {
+  return relationship === RELATIONSHIP_CODES.unilateral;
 }
 
 interface Asked {

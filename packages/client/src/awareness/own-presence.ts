@@ -1,8 +1,11 @@
 import { type Awareness, AwarenessStatus, AwarenessType, type BimipError, ErrorCode } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "../backoff.js";
 import { randomId } from "../random-id.js";
-import { type CustomStatus, type Place, type PresenceWord, STATUS_CODES, type Visibility } from "./presence.js";
+import { OwnStatus } from "./own-status.js";
+import { left, ONLINE, type OwnWord, type StatusWord, wordOf } from "./own-word.js";
+import { type Place, type PresenceWord, STATUS_CODES, type Visibility } from "./presence.js";
 import { awarenessFrame, type OwnAwareness } from "./stanzas.js";
+import { SupersededIds } from "./superseded-ids.js";
 
 /** What goes with a status of one's own. */
 export interface StatusOptions {
@@ -26,42 +29,33 @@ export interface OwnPresenceOptions {
   readonly backoff: BackoffOptions;
   /** Resolves when the server has read what was sent before; rejects when the connection goes first. */
   readonly ping: () => Promise<unknown>;
-  /** The status of one's own as it is known here, whichever device set it. */
-  readonly custom: () => CustomStatus | undefined;
   /** A status of one's own changes; the server does not tell that to the device that said so. */
   readonly onStatus: (awareness: Awareness) => void;
 }
 
-/** What this client wants to be shown as. */
-interface Wanted {
-  readonly own: OwnAwareness;
-  /** Epoch milliseconds. */
-  readonly untilMs: number;
-}
-
-/** A snapshot that comes so soon after a status was told may not know of it yet, and the server does not tell us. */
-const SNAPSHOT_LAG_MS = 5_000;
-
-/** Tells how one wants to be shown, again on each connection: a presence is one of a connection. */
+/**
+ * Tells how one wants to be shown, again on each connection: a presence is one of a connection. A status is the user's,
+ * whatever the device, and another device may set one later: it is told once, and again only if it did not arrive.
+ *
+ * ONLINE ends a status, so on a connection it waits, as statuses do, for the snapshot that tells which one there is.
+ */
 export class OwnPresence {
   readonly #o: OwnPresenceOptions;
+  readonly #known = new OwnStatus();
+  readonly #superseded = new SupersededIds();
   #send: ((frame: Uint8Array) => void) | undefined;
+  /** No snapshot came on this connection yet. */
+  #held = true;
   /** Undefined: online and no more, as every connection is by itself. */
-  #presence: Wanted | undefined;
+  #presence: OwnWord | undefined;
   #presenceDue = false;
-  /** Goes with the next presence, if that goes at once. */
+  /** Goes with the next presence of this connection. */
   #place: Place | undefined;
-  /** Waits to be told. A user's, whatever the device: told once, since another device may set one later. */
-  #status: Wanted | "none" | undefined;
-  /** What was told last, in case that the server could not take it. */
-  readonly #told: { presenceId: string; statusId: string; status: Wanted | "none" | undefined; statusAtMs: number } = {
-    presenceId: "",
-    statusId: "",
-    status: undefined,
-    statusAtMs: 0,
-  };
-  /** Was told, but the server may not have read it. */
-  #unread: Wanted | "none" | undefined;
+  /** Waits to be told. */
+  #status: StatusWord | undefined;
+  /** Of what was told last, in case that the server could not take it; "" = nothing on this connection. */
+  readonly #ids = { presence: "", status: "" };
+  #toldStatus: StatusWord | undefined;
   #refusals = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -74,14 +68,11 @@ export class OwnPresence {
     const { awareness, frame } = awarenessFrame(randomId(), { ...own, location, to });
     if (to !== undefined) return this.#send?.(frame);
     const isPlain = word === "online" && awareness.details === "" && awareness.visibility === 0;
-    this.#presence = isPlain ? undefined : wanted(own);
+    this.#presence = isPlain ? undefined : wordOf(own);
     this.#place = this.#send === undefined ? undefined : location;
     this.#presenceDue = true;
     if (word === "online") {
-      // That ends a status. With something to say beside, it is the presence that says so.
-      this.#status = isPlain && this.#place === undefined ? "none" : undefined;
-      this.#unread = undefined;
-      Object.assign(this.#told, { statusId: "", status: "none", statusAtMs: Date.now() });
+      this.#status = "none";
       this.#o.onStatus(awareness);
     }
     this.#flush();
@@ -91,7 +82,7 @@ export class OwnPresence {
     const own = { type: AwarenessType.STATUS, status, ...options };
     const { awareness, frame } = awarenessFrame(randomId(), { ...own, to });
     if (to !== undefined) return this.#send?.(frame);
-    this.#status = wanted(own);
+    this.#status = wordOf(own);
     this.#o.onStatus(awareness);
     this.#flush();
   }
@@ -104,6 +95,7 @@ export class OwnPresence {
 
   open(send: (frame: Uint8Array) => void): void {
     this.#send = send;
+    this.#held = true;
     this.#refusals = 0;
     this.#presenceDue = true;
     this.#flush();
@@ -111,33 +103,46 @@ export class OwnPresence {
 
   interrupt(): void {
     this.#send = undefined;
-    this.#status ??= this.#unread;
-    this.#unread = undefined;
     this.#place = undefined;
+    this.#known.interrupt();
+    this.#superseded.clear();
+    Object.assign(this.#ids, { presence: "", status: "" });
     clearTimeout(this.#retry);
+  }
+
+  /** What the server says of the user's status. */
+  hear(word: StatusWord): void {
+    this.#known.hear(word);
+  }
+
+  /** A snapshot was taken: what waited for it is told. */
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#status ??= this.#known.unconfirmed;
+    this.#flush();
   }
 
   /** What a snapshot that comes now may not know yet of one's own status; ONLINE: that there is none. */
   get newest(): Awareness | undefined {
-    const nowMs = Date.now();
-    const isFresh = nowMs - this.#told.statusAtMs < SNAPSHOT_LAG_MS;
-    const status = this.#status ?? (isFresh ? this.#told.status : undefined);
-    const own = status === "none" ? ONLINE : left(status, nowMs);
+    const word = this.#status ?? this.#known.unconfirmed;
+    const own = word === "none" ? ONLINE : left(word, Date.now());
     return own === undefined ? undefined : awarenessFrame("", own).awareness;
   }
 
-  /** An error that names a stanza. true if it goes again. */
-  refuse({ id, code }: BimipError): boolean {
-    const passes = code === ErrorCode.TRY_AGAIN || code === ErrorCode.TOO_FAST;
-    const { presenceId, statusId, status } = this.#told;
-    if (id === undefined || (id !== presenceId && id !== statusId)) return false;
-    if (!passes) {
+  /** An error that names a stanza. true if it goes again, or need not. */
+  refuse(error: BimipError): boolean {
+    const { id = "", code } = error;
+    const [isPresence, isStatus] = [id === this.#ids.presence, id === this.#ids.status];
+    if (id === "" || (!isPresence && !isStatus)) return this.#superseded.excuses(error);
+    if (code !== ErrorCode.TRY_AGAIN && code !== ErrorCode.TOO_FAST) {
       // It would be refused on each connection.
-      if (id === presenceId) this.#presence = undefined;
+      if (isPresence) this.#presence = undefined;
+      if (isStatus) this.#known.refused();
       return false;
     }
-    if (id === presenceId) this.#presenceDue = true;
-    if (id === statusId) this.#status ??= status;
+    if (isPresence) this.#presenceDue = true;
+    if (isStatus) this.#status ??= this.#toldStatus;
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => this.#flush(), backoffMs(++this.#refusals, this.#o.backoff));
     return true;
@@ -146,71 +151,50 @@ export class OwnPresence {
   /** Tells what waits to be told. */
   #flush(): void {
     if (this.#send === undefined) return;
-    const nowMs = Date.now();
-    const place = this.#place;
-    this.#place = undefined;
-    if (this.#status === "none") {
-      // ONLINE ends it, and with it what this device is shown as.
-      this.#tell(ONLINE, "status");
-      this.#onTold("none");
-      this.#status = undefined;
-      this.#presenceDue = true;
-    }
-    if (this.#presenceDue) {
-      const presence = left(this.#presence, nowMs);
-      if (presence === undefined) this.#presence = undefined;
-      const own = presence ?? (place === undefined ? undefined : ONLINE);
-      if (own !== undefined) {
-        this.#tell({ ...own, location: place }, "presence");
-        // A status that still holds would end with it.
-        if (own.status === AwarenessStatus.ONLINE) this.#status ??= this.#known();
-      }
-      this.#presenceDue = false;
-    }
-    const status = left(this.#status, nowMs);
-    if (status !== undefined) {
-      this.#tell(status, "status");
-      this.#onTold(this.#status);
-    }
+    const presence = left(this.#presence, Date.now());
+    if (presence === undefined) this.#presence = undefined;
+    const endsNothing = presence !== undefined && presence.status !== AwarenessStatus.ONLINE && this.#status !== "none";
+    if (this.#held && !endsNothing) return;
+    if (this.#presenceDue || this.#status === "none") this.#tellPresence(presence);
+    if (this.#held) return;
+    const word = this.#status;
+    const status = word === "none" ? undefined : left(word, Date.now());
+    if (word !== undefined && status !== undefined) this.#tellStatus(word, status, "status");
     this.#status = undefined;
   }
 
-  /** A status is kept by the server, so it is told once; but that is not to be lost with a connection. */
-  #onTold(status: Wanted | "none" | undefined): void {
-    this.#told.status = status;
-    this.#told.statusAtMs = Date.now();
-    this.#unread = status;
-    const read = (): void => {
-      if (this.#unread === status) this.#unread = undefined;
-    };
-    this.#o.ping().then(read, () => undefined);
+  #tellPresence(presence: OwnAwareness | undefined): void {
+    const ends = this.#status === "none";
+    const location = this.#place;
+    const own = presence ?? (ends || location !== undefined ? ONLINE : undefined);
+    this.#place = undefined;
+    this.#presenceDue = false;
+    if (own === undefined) return;
+    if (own.status === AwarenessStatus.ONLINE) {
+      // A status that still holds is told again behind it.
+      const { current } = this.#known;
+      this.#tellStatus("none", { ...own, location }, "presence", ...(ends ? (["status"] as const) : []));
+      if (this.#status === undefined && current !== "none") this.#status = current;
+      return;
+    }
+    // ONLINE ends it, and with it what this device is shown as.
+    if (ends) this.#tellStatus("none", ONLINE, "status");
+    this.#tell({ ...own, location }, "presence");
   }
 
-  #tell(own: OwnAwareness, what: "presence" | "status"): void {
+  /** @param word what the user's status is behind it */
+  #tellStatus(word: StatusWord, own: OwnAwareness, ...whats: readonly ("presence" | "status")[]): void {
+    this.#tell(own, ...whats);
+    if (whats.includes("status")) this.#toldStatus = word;
+    this.#known.say(word, this.#o.ping());
+  }
+
+  #tell(own: OwnAwareness, ...whats: readonly ("presence" | "status")[]): void {
     const id = randomId();
-    this.#told[`${what}Id`] = id;
+    for (const what of whats) {
+      this.#superseded.add(this.#ids[what]);
+      this.#ids[what] = id;
+    }
     this.#send?.(awarenessFrame(id, own).frame);
   }
-
-  #known(): Wanted | undefined {
-    const custom = this.#o.custom();
-    if (custom === undefined) return undefined;
-    const { status, details, until } = custom;
-    const own = { type: AwarenessType.STATUS, status, details };
-    return { own, untilMs: until?.getTime() ?? Number.POSITIVE_INFINITY };
-  }
-}
-
-const ONLINE: OwnAwareness = { type: AwarenessType.PRESENCE, status: AwarenessStatus.ONLINE };
-
-function wanted(own: OwnAwareness): Wanted {
-  const { ttlS = 0 } = own;
-  return { own, untilMs: ttlS > 0 ? Date.now() + ttlS * 1_000 : Number.POSITIVE_INFINITY };
-}
-
-/** What is left of it, undefined: nothing. */
-function left(what: Wanted | undefined, nowMs: number): OwnAwareness | undefined {
-  if (what === undefined || what.untilMs <= nowMs) return undefined;
-  if (!Number.isFinite(what.untilMs)) return what.own;
-  return { ...what.own, ttlS: Math.ceil((what.untilMs - nowMs) / 1_000) };
 }

@@ -5,19 +5,19 @@ import {
   type BimipError,
   IdentitySchema,
   type Stanza,
-  STANZA_ROUTE,
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import type { BackoffOptions } from "../backoff.js";
 import type { ClientEvents } from "../client-options.js";
 import type { Emitter } from "../emitter.js";
-import { randomId } from "../random-id.js";
-import { Requests } from "../requests.js";
 import { Contacts } from "./contacts.js";
 import { OwnPresence } from "./own-presence.js";
-import { type Place, type Visibility, visibilityOf } from "./presence.js";
+import { OwnVisibility } from "./own-visibility.js";
+import { statusIn } from "./own-word.js";
+import { type Place, visibilityOf } from "./presence.js";
 import { PresenceStore } from "./presence-store.js";
-import { locationFrame, visibilityFrame } from "./stanzas.js";
+import { SNAPSHOT_PART_ROUTE, SNAPSHOT_ROUTE, SnapshotParts } from "./snapshot-parts.js";
+import { locationFrame } from "./stanzas.js";
 
 export interface PeersOptions {
   readonly events: Emitter<ClientEvents>;
@@ -28,6 +28,8 @@ export interface PeersOptions {
   readonly ownEid: () => string;
   /** The round trip of a PingPong. */
   readonly ping: () => Promise<unknown>;
+  /** Throws a BimipError when the client is closed. */
+  readonly refuseClosed: () => void;
 }
 
 /** The stanzas that are about people, not messages. */
@@ -43,10 +45,11 @@ export class Peers {
   readonly store: PresenceStore;
   readonly own: OwnPresence;
   readonly contacts: Contacts;
-  readonly #visibilities: Requests<void>;
+  readonly visibility: OwnVisibility;
+  readonly #parts = new SnapshotParts();
   #send: ((frame: Uint8Array) => void) | undefined;
 
-  constructor({ events, timeoutMs, backoff, ownEid, ping }: PeersOptions) {
+  constructor({ events, timeoutMs, backoff, ownEid, ping, refuseClosed: check }: PeersOptions) {
     this.#events = events;
     this.#ownEid = ownEid;
     this.store = new PresenceStore({
@@ -57,29 +60,24 @@ export class Peers {
     this.own = new OwnPresence({
       backoff,
       ping,
-      custom: () => this.store.get(ownEid())?.custom,
       onStatus: (awareness) => this.#onOwnStatus(awareness),
     });
     this.contacts = new Contacts({
       timeoutMs,
       backoff,
+      check,
       ownEid,
       onChange: (change) => events.emit("contact", change),
       listensToRequests: () => events.has("contactRequest"),
       onRequest: (request) => events.emit("contactRequest", request),
       onError: (error) => events.emit("error", error),
     });
-    this.#visibilities = new Requests({ timeoutMs, backoff, name: "awareness_visibility" });
+    this.visibility = new OwnVisibility({ timeoutMs, backoff, check });
   }
 
   /** What was sent and waits for its answer. */
   get underWay(): number {
-    return this.contacts.underWay + this.#visibilities.underWay;
-  }
-
-  async setVisibility(visibility: Visibility): Promise<void> {
-    const id = randomId();
-    return this.#visibilities.start({ id, frame: visibilityFrame(id, visibility) });
+    return this.contacts.underWay + this.visibility.underWay;
   }
 
   shareLocation(place: Place, to: string | undefined): void {
@@ -97,22 +95,23 @@ export class Peers {
     this.#send = send;
     this.store.open();
     this.own.open(send);
-    this.#visibilities.open(send);
+    this.visibility.open(send);
     this.contacts.open(send);
   }
 
   interrupt(): void {
     this.#send = undefined;
+    this.#parts.reset();
     this.store.interrupt();
     this.own.interrupt();
-    this.#visibilities.interrupt();
+    this.visibility.interrupt();
     this.contacts.interrupt();
   }
 
   /** Nothing will be answered any more. */
   abandon(error: BimipError): void {
     this.store.end();
-    this.#visibilities.abandon(error);
+    this.visibility.abandon(error);
     this.contacts.abandon(error);
   }
 
@@ -120,12 +119,12 @@ export class Peers {
     switch (stanza.kind) {
       case "awareness":
         this.#events.emit("awareness", stanza.value);
-        return this.store.take([stanza.value]);
+        return this.#onChanges([stanza.value]);
       case "body": {
         const { route, awarenessList } = stanza.value;
         for (const awareness of awarenessList) this.#events.emit("awareness", awareness);
-        if (route === BigInt(STANZA_ROUTE.body)) return this.store.snapshot(this.#withOwn(awarenessList));
-        return this.store.take(awarenessList);
+        if (route === SNAPSHOT_PART_ROUTE) return this.#parts.add(awarenessList);
+        return route === SNAPSHOT_ROUTE ? this.#onSnapshot(awarenessList) : this.#onChanges(awarenessList);
       }
       case "locationStream":
         return this.store.locate(stanza.value);
@@ -135,14 +134,34 @@ export class Peers {
         const { id, type } = stanza.value;
         const visibility = visibilityOf(type);
         if (visibility !== undefined) this.#events.emit("visibility", visibility);
-        this.#visibilities.answer(id, undefined);
+        this.visibility.answer(id);
       }
     }
   }
 
   /** An error that names a stanza. true if it was about one of ours, and who waits for it knows, or it goes again. */
   refuse(error: BimipError): boolean {
-    return this.contacts.refuse(error) || this.#visibilities.refuse(error) || this.own.refuse(error);
+    return this.contacts.refuse(error) || this.visibility.refuse(error) || this.own.refuse(error);
+  }
+
+  #onChanges(changes: readonly Awareness[]): void {
+    if (this.#parts.hold(changes)) return;
+    const status = statusIn(changes, this.#ownEid());
+    if (status !== undefined) this.own.hear(status);
+    this.store.take(changes);
+  }
+
+  /** @param last its last part */
+  #onSnapshot(last: readonly Awareness[]): void {
+    const isRepeated = this.store.live;
+    const { snapshot, behind } = this.#parts.end(last);
+    // Of ourselves it tells a status, or nothing.
+    this.own.hear(statusIn(snapshot, this.#ownEid()) ?? "none");
+    this.store.snapshot(this.#withOwn(snapshot));
+    if (behind.length > 0) this.#onChanges(behind);
+    this.own.release();
+    // The gateway has missed something, perhaps also of what happened to contacts.
+    if (isRepeated) this.contacts.missed();
   }
 
   /** The server does not tell us what this device says. */

@@ -5,6 +5,8 @@ interface Pending {
   stanza: AwarenessContact;
   /** The application was told. */
   told: boolean;
+  /** It may have been answered elsewhere, without our being told. */
+  doubtful: boolean;
   /** Under these names it came: the server repeats it on each connection. */
   readonly names: Set<string>;
 }
@@ -12,15 +14,20 @@ interface Pending {
 /** A request repeated under ever new names would fill the memory. */
 const MAX_NAMES = 16;
 
+export interface PendingRequestsOptions {
+  readonly listens: () => boolean;
+  readonly tell: (eid: string, stanza: AwarenessContact) => void;
+  /** Somebody listens to what is doubtful: is to call `keep` when it is known what waits. */
+  readonly verify: () => void;
+}
+
 /** Requests of others that wait for an answer: each is told once, when somebody listens. */
 export class PendingRequests {
   readonly #pending = new Map<string, Pending>();
-  readonly #listens: () => boolean;
-  readonly #tell: (eid: string, stanza: AwarenessContact) => void;
+  readonly #o: PendingRequestsOptions;
 
-  constructor(listens: () => boolean, tell: (eid: string, stanza: AwarenessContact) => void) {
-    this.#listens = listens;
-    this.#tell = tell;
+  constructor(options: PendingRequestsOptions) {
+    this.#o = options;
   }
 
   /** The tracking_id that the request came with; "" = none waits that is known. */
@@ -34,26 +41,44 @@ export class PendingRequests {
     if (byMe || action !== "request") return;
     const name = nameOf(stanza);
     const known = this.#pending.get(eid);
-    if (known?.names.has(name) === true) return;
+    if (known?.names.has(name) === true) {
+      known.doubtful = false;
+      return this.heard();
+    }
     const names = (known?.names.size ?? 0) < MAX_NAMES ? (known?.names ?? new Set<string>()) : new Set<string>();
     names.add(name);
-    this.#pending.set(eid, { stanza, told: false, names });
+    this.#pending.set(eid, { stanza, told: false, doubtful: false, names });
     this.heard();
   }
 
   /** What does not wait any more is forgotten. */
   keep(waits: (eid: string) => boolean): void {
-    for (const eid of this.#pending.keys()) if (!waits(eid)) this.#pending.delete(eid);
+    for (const [eid, pending] of this.#pending) {
+      if (waits(eid)) pending.doubtful = false;
+      else this.#pending.delete(eid);
+    }
+    this.heard();
+  }
+
+  /** Answers may have been missed. */
+  doubt(): void {
+    for (const pending of this.#pending.values()) pending.doubtful = true;
   }
 
   /** Somebody listens, perhaps. */
   heard(): void {
-    if (!this.#listens()) return;
+    if (!this.#o.listens()) return;
+    let isDoubtful = false;
     for (const [eid, pending] of this.#pending) {
       if (pending.told) continue;
+      if (pending.doubtful) {
+        isDoubtful = true;
+        continue;
+      }
       pending.told = true;
-      this.#tell(eid, pending.stanza);
+      this.#o.tell(eid, pending.stanza);
     }
+    if (isDoubtful) this.#o.verify();
   }
 }
 

@@ -13,7 +13,7 @@ export function presenceApi(peers: Peers): PresenceApi {
     set: (status, options = {}) => own.set(status, options),
     setStatus: (status, options = {}) => own.setStatus(status, options),
     clearStatus: () => own.clearStatus(),
-    setVisibility: (visibility) => peers.setVisibility(visibility),
+    setVisibility: (visibility) => peers.visibility.set(visibility),
     shareLocation: (place, { to } = {}) => peers.shareLocation(place, to),
   };
 }

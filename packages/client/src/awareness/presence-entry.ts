@@ -62,8 +62,13 @@ export class PresenceEntry {
       custom.directed = isDirected ? { status: 0, untilMs } : undefined;
       if (!isDirected) custom.base = undefined;
     }
-    if (status === AwarenessStatus.OFFLINE) this.location = undefined;
-    else this.location = placeOf(awareness, nowMs) ?? this.location;
+    if (status !== AwarenessStatus.OFFLINE) {
+      this.location = placeOf(awareness, nowMs) ?? this.location;
+      return;
+    }
+    this.location = undefined;
+    // Whoever is gone has no status to be seen; it is told again when they are back.
+    if (!isDirected) custom.base = custom.directed = undefined;
   }
 
   /** What has ended by itself ends. */

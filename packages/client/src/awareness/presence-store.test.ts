@@ -87,6 +87,18 @@ describe("a status of type 2", () => {
     expect(store.get(ANN)).toEqual({ eid: ANN, status: "online", details: "" });
   });
 
+  it("is not shown of who is gone, until it is told again", () => {
+    store.take([awarenessOf(ANN, { status: AWAY }), custom(ANN, 20)]);
+    store.take([custom(ANN, 33, toMe)]);
+    store.take([awarenessOf(ANN, { status: OFFLINE, timestamp: 7n })]);
+    expect(store.get(ANN)).toEqual({ eid: ANN, status: "offline", details: "", lastSeen: new Date(7) });
+    store.take([awarenessOf(ANN, { status: AWAY })]);
+    expect(store.get(ANN)?.custom).toBeUndefined();
+    store.take([custom(ANN, 20)]);
+    store.take([awarenessOf(ANN, { status: OFFLINE, ...toMe })]);
+    expect(store.get(ANN)).toMatchObject({ status: "offline", custom: { status: 20 } });
+  });
+
   it("ends at its ttl", async () => {
     store.take([awarenessOf(ANN, { status: AWAY }), custom(ANN, 20, { ttl: 30 })]);
     expect(store.get(ANN)?.custom?.until).toEqual(at(30));
