@@ -300,6 +300,26 @@ describe("changes", () => {
     expect(flat(device)).toEqual(["x@x 2/9", "x@x 3", "x@x 2", "x@x 3", "x@x 1", "x@x 2/9"]);
   });
 
+  test("that got lost on their way are made up for by new snapshots, the last one too", async () => {
+    const device = await connect("hole@x");
+    const base = awareness.revision + 5;
+    const snapshots = (): number => device.of("body").filter(({ route }) => route === 9n).length;
+    const tell = async (number: number, isRepeat = false): Promise<void> => {
+      const said = { to: ["hole@x"], replica: "numbering", number: BigInt(number) };
+      await awareness.tell(isRepeat ? said : { ...change(["hole@x"], "x@x", base), ...said });
+    };
+    await tell(1);
+    await tell(2);
+    await eventually("both came", () => flat(device).length === 2);
+    expect(snapshots()).toBe(1);
+    await tell(4);
+    await eventually("a new snapshot", () => snapshots() === 2);
+    await tell(4, true); // the number again: nothing was lost
+    await tell(5);
+    await tell(6, true);
+    await eventually("another one", () => snapshots() === 3);
+  });
+
   test("that leave together may come as one Body, never in another order; as_body is always one", async () => {
     const device = await connect("together@x");
     const base = awareness.revision + 2_000;

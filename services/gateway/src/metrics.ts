@@ -56,6 +56,10 @@ export function createGatewayMetrics(metrics: Metrics, pending = { bytes: 0 }) {
       name: "bimip_gateway_progress_failures_total",
       help: "Tries to have acknowledgements stored that failed; they are kept and tried again.",
     }),
+    fanoutsLost: metrics.counter({
+      name: "bimip_gateway_fanouts_lost_total",
+      help: "Holes in what awareness told this gateway; its sessions get new snapshots.",
+    }),
     fanouts: metrics.counter({
       name: "bimip_gateway_fanouts_total",
       help: "Fan-outs received from awareness, by kind.",

@@ -12,9 +12,10 @@ import type { Users } from "../users.js";
 import { SharedBodies } from "./bodies.js";
 import { Change } from "./change.js";
 import { Lately } from "./lately.js";
+import { Numbered } from "./numbered.js";
 import type { SessionAwareness } from "./session-awareness.js";
 
-type Metrics = Pick<GatewayMetrics, "fanouts" | "awarenessDelivered" | "awarenessOld">;
+type Metrics = Pick<GatewayMetrics, "fanouts" | "fanoutsLost" | "awarenessDelivered" | "awarenessOld">;
 
 const { PRESENCE, STATUS } = AwarenessType;
 /** What comes later than this after a newer one is not known any more to be old. */
@@ -30,14 +31,18 @@ export class Fanouts {
     [STATUS]: new Lately<Session>(),
   };
   readonly #positions = new Lately<Session>();
+  readonly #numbered = new Numbered();
+  readonly #onLost: () => void;
   readonly #ageing: NodeJS.Timeout;
   #highest = 0;
   /** Sessions that gathered changes in this turn of the event loop. */
   #gathering: SessionAwareness[] = [];
 
-  constructor(users: Users, metrics: Metrics) {
+  /** @param onLost messages got lost on their way here */
+  constructor(users: Users, metrics: Metrics, onLost: () => void) {
     this.#users = users;
     this.#metrics = metrics;
+    this.#onLost = onLost;
     this.#ageing = setInterval(() => {
       for (const lately of Object.values(this.#lately)) lately.age();
       this.#positions.age();
@@ -59,7 +64,12 @@ export class Fanouts {
 
   /** @param bytes AwarenessFanout */
   take(bytes: Uint8Array): void {
-    const { to, eid, notDevice, revision, asBody, stanza } = fromBinary(AwarenessFanoutSchema, bytes);
+    const fanout = fromBinary(AwarenessFanoutSchema, bytes);
+    const { to, eid, notDevice, revision, asBody, stanza, replica, number } = fanout;
+    if (number > 0n && !this.#numbered.take(replica, Number(number), stanza.case === undefined)) {
+      this.#metrics.fanoutsLost.inc();
+      this.#onLost();
+    }
     if (stanza.case === undefined) return;
     this.#metrics.fanouts.inc({ kind: stanza.case });
     const sessions = this.#sessionsOf(to, eid, notDevice);

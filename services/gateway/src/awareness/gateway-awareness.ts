@@ -39,7 +39,7 @@ export class GatewayAwareness {
     const { link, users, node, gateway, metrics, logger } = options;
     this.#o = options;
     this.metrics = metrics;
-    this.fanouts = new Fanouts(users, metrics);
+    this.fanouts = new Fanouts(users, metrics, () => this.#renewAll(this.fanouts.highest));
     this.snapshots = new Snapshots({
       link,
       onError: (error) => logger.warn({ err: error }, "snapshot not read, trying again"),

@@ -62,7 +62,7 @@ function setUp() {
   const queue: SessionAwareness[] = [];
   const sessions: { device: string; awareness: SessionAwareness }[] = [];
   const users = { sessionsOf: (eid: string) => (eid === EID ? sessions : []) } as unknown as Users;
-  const fanouts = new Fanouts(users, metrics);
+  const fanouts = new Fanouts(users, metrics, () => undefined);
   const snapshots = { add: (awareness: SessionAwareness) => void queue.push(awareness) };
   const side = {
     metrics,
