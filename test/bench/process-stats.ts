@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 let ticksPerSecond = 0;
 
@@ -8,6 +8,19 @@ export function cpuMicros(pid: number): number {
   ticksPerSecond ||= Number(execFileSync("getconf", ["CLK_TCK"]).toString());
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
   return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1_000_000;
+}
+
+/**
+ * CPU that the present threads of a process used so far, in microseconds (Linux). Exact, where `cpuMicros` counts ticks: for
+ * what lasts milliseconds. A thread that ends takes what it used along.
+ */
+export function threadMicros(pid: number): number {
+  let nanos = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const [used] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
+    nanos += Number(used);
+  }
+  return nanos / 1_000;
 }
 
 /** Resident memory of a process, in bytes. */

@@ -97,10 +97,12 @@ export class LiteSocket {
     let data = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
     if (!this.#open) {
       const end = data.indexOf("\r\n\r\n");
-      if (end < 0 || !data.subarray(0, 12).toString().endsWith("101")) {
+      if (end < 0) {
         this.#rest = data;
         return;
       }
+      // Refused, such as 503: the connection would stay, but it is of no use.
+      if (!data.subarray(0, 12).toString().endsWith("101")) return void this.#socket.destroy();
       this.#open = true;
       data = data.subarray(end + 4);
       opened();

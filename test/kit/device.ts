@@ -1,6 +1,14 @@
 import {
+  type Awareness,
+  type AwarenessContact,
+  AwarenessContactSchema,
+  AwarenessSchema,
+  AwarenessVisibilitySchema,
+  ContactAction,
   decodeFrame,
   encodeStanza,
+  type ErrorMessage,
+  LocationStreamSchema,
   type Message,
   MessageSchema,
   PingPongSchema,
@@ -16,19 +24,28 @@ import {
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import WebSocket from "ws";
 import { eventually } from "./eventually.js";
+import { Picture } from "./picture.js";
 
 /** A device on a raw WebSocket: no SDK, nothing hidden. Keeps every stanza that came. */
 export class Device {
   readonly received: Stanza[] = [];
+  /** What it knows of the presence of others. */
+  readonly picture = new Picture();
   readonly socket: WebSocket;
+  /** Of its token; "" without one. */
+  readonly eid: string;
   closed: { code: number; reason: string } | undefined;
+  #ids = 0;
 
-  private constructor(socket: WebSocket) {
+  private constructor(socket: WebSocket, eid: string) {
     this.socket = socket;
+    this.eid = eid;
     socket.binaryType = "nodebuffer";
-    socket.on("message", (data: Buffer) =>
-      this.received.push(decodeFrame(new Uint8Array(data), { maxStanzaBytes: 1 << 24 }).stanza),
-    );
+    socket.on("message", (data: Buffer) => {
+      const { stanza } = decodeFrame(new Uint8Array(data), { maxStanzaBytes: 1 << 24 });
+      this.received.push(stanza);
+      this.picture.take(stanza);
+    });
     socket.on("close", (code, reason) => {
       this.closed = { code, reason: reason.toString() };
     });
@@ -39,7 +56,7 @@ export class Device {
   static async open(url: string, options: { token?: string; query?: string; settle?: boolean } = {}): Promise<Device> {
     const headers = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
     const socket = new WebSocket(`${url}${options.query ?? ""}`, { headers });
-    const device = new Device(socket);
+    const device = new Device(socket, options.token === undefined ? "" : eidOf(options.token));
     await new Promise<void>((resolve, reject) => {
       socket.once("open", resolve);
       socket.once("error", reject);
@@ -92,6 +109,85 @@ export class Device {
     );
   }
 
+  /** Sends an Awareness, type 1 where none is given; its id. */
+  awareness(init: MessageInitShape<typeof AwarenessSchema>): string {
+    const awareness = create(AwarenessSchema, { id: this.#newId("awareness"), type: 1, ...init });
+    this.send("awareness", awareness);
+    return awareness.id;
+  }
+
+  /** Sends an AwarenessContact; its tracking_id. */
+  contact(init: MessageInitShape<typeof AwarenessContactSchema>): string {
+    const contact = create(AwarenessContactSchema, { trackingId: this.#newId("contact"), ...init });
+    this.send("awarenessContact", contact);
+    return contact.trackingId;
+  }
+
+  /** Sends an AwarenessContact and waits for what its author is told of it. @throws Error when it is refused. */
+  async contactDone(init: MessageInitShape<typeof AwarenessContactSchema>): Promise<AwarenessContact> {
+    const id = this.contact(init);
+    const answer = await eventually(
+      () => `an answer to contact ${id}`,
+      () =>
+        this.of("error").find((error) => error.id === id) ??
+        this.of("awarenessContact").find(
+          // What the other had agreed to before is the other's word.
+          ({ trackingId, from, action }) =>
+            trackingId === id && (from?.eid === this.eid || action === ContactAction.ACCEPT),
+        ),
+    );
+    if (answer.$typeName === "bimip.ErrorMessage") throw new Error(`${answer.code}: ${answer.details}`);
+    return answer;
+  }
+
+  /** Sends an AwarenessVisibility; its id. */
+  visibility(type: number, id = this.#newId("visibility")): string {
+    this.send("awarenessVisibility", create(AwarenessVisibilitySchema, { id, type }));
+    return id;
+  }
+
+  /** Sends an AwarenessVisibility and waits for its confirmation. */
+  async visibilityDone(type: number): Promise<void> {
+    const id = this.visibility(type);
+    await this.until("awarenessVisibility", (confirmed) => confirmed.id === id);
+  }
+
+  /** Sends a LocationStream; its id. */
+  location(init: MessageInitShape<typeof LocationStreamSchema>): string {
+    const location = create(LocationStreamSchema, { id: this.#newId("location"), ...init });
+    this.send("locationStream", location);
+    return location.id;
+  }
+
+  /** The last status (type 1) that this device was told of that user; undefined: not visible, as far as it knows. */
+  presenceOf(eid: string): number | undefined {
+    return this.picture.of(eid)?.status;
+  }
+
+  async sees(eid: string, status: number, withinMs?: number): Promise<void> {
+    await eventually(
+      () => `${this.eid} sees ${eid} as ${status}; it sees ${this.presenceOf(eid)}`,
+      () => this.presenceOf(eid) === status,
+      withinMs,
+    );
+  }
+
+  /** Alone, or in a Body with others that came in the same moment. */
+  async untilAwareness(wanted: (awareness: Awareness) => boolean): Promise<Awareness> {
+    const { told, directed } = this.picture;
+    return eventually("an awareness", () => told.find(wanted) ?? directed.find(wanted));
+  }
+
+  /** The first snapshot of the others' presence is here. */
+  async pictured(): Promise<void> {
+    await eventually("a snapshot", () => this.picture.snapshots > 0);
+  }
+
+  /** The error that answers the stanza of this id. */
+  async refusal(id: string): Promise<ErrorMessage> {
+    return this.until("error", (error) => error.id === id);
+  }
+
   of<K extends StanzaKind>(kind: K): StanzaValue<K>[] {
     return this.received.filter((stanza) => stanza.kind === kind).map((stanza) => stanza.value as StanzaValue<K>);
   }
@@ -120,6 +216,10 @@ export class Device {
     await this.until("pingPong", (pong) => pong.id === id);
   }
 
+  #newId(kind: string): string {
+    return `${kind}-${++this.#ids}-${Math.random()}`;
+  }
+
   async closing(): Promise<{ code: number; reason: string }> {
     return eventually("the socket's close", () => this.closed);
   }
@@ -127,6 +227,17 @@ export class Device {
   async close(): Promise<void> {
     this.socket.close();
     await this.closing();
+  }
+}
+
+/** Whose a token is, "" if it is none: it is for the server to say so. */
+function eidOf(token: string): string {
+  try {
+    const payload = Buffer.from(token.split(".")[1] ?? "", "base64url").toString();
+    const { eid, sub } = JSON.parse(payload) as { eid?: string; sub?: string };
+    return eid ?? sub ?? "";
+  } catch {
+    return "";
   }
 }
 
