@@ -98,7 +98,7 @@ test("a trim that ended between record and log is finished by the next sweep", a
   const value = await users.read(userKey("dave"));
   if (value === undefined) throw new Error("the record is there");
   const record = { ...JSON.parse(Buffer.from(value.bytes).toString()), trimmedTo: indexes[4] };
-  expect(await users.write(userKey("dave"), Buffer.from(JSON.stringify(record)), value.revision)).toBe(true);
+  expect(await users.write(userKey("dave"), Buffer.from(JSON.stringify(record)), value.revision)).toBeGreaterThan(0);
   await eventually("the entries are removed", async () => (await left("dave")).length === 14);
   expect(await left("dave")).toEqual(indexes.slice(5));
   await eventually("told", () => told.includes(indexes[4] as number));
