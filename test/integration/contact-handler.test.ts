@@ -298,6 +298,10 @@ test("the precision is set by a request or an answer that changes nothing else, 
   expect(await precision()).toEqual([20, 0]);
   await tell(ACCEPT, 30);
   expect(await precision()).toEqual([30, 0]);
+  // 0 says nothing of it: a repeat never tells more.
+  await tell(REQUEST, 0);
+  await tell(ACCEPT, 0);
+  expect(await precision()).toEqual([30, 0]);
   expect((await recordOf(alice, bob)).before).toMatchObject({ own: "contact", other: "contact" });
   expect((await tell(DENY, 40)).contacts).toMatchObject([
     { action: ERROR, details: "to.eid: has no request that waits" },

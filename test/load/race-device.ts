@@ -132,7 +132,8 @@ export class RaceConnection {
     else if (kind === "signal" && value.status === SignalStatus.RESUME) this.#onResume(value);
     else if (kind === "pingPong") this.#came(value.id);
     else if (kind === "logout" && value.type === LogoutType.SESSION) this.replaced = true;
-    else if (kind === "body" && value.awarenessList.length === 0) return; // the snapshot of who has no contacts
+    else if (kind === "body" && value.awarenessList.length === 0)
+      return; // the snapshot of who has no contacts
     else this.complaints.push(`${kind}: ${JSON.stringify(value, big)}`);
   }
 

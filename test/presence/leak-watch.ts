@@ -1,4 +1,4 @@
-import { type Awareness, AwarenessStatus, AwarenessType } from "@bimip/protocol";
+import { type Awareness, AwarenessStatus, AwarenessType, type LocationStream } from "@bimip/protocol";
 import type { Device } from "../kit/device.js";
 import { maySee, type PresenceModel } from "./model.js";
 import type { Side } from "./relations.js";
@@ -57,7 +57,8 @@ export class LeakWatch {
         const to = one.to?.eid ?? viewer;
         const hides = "status" in one && isOffline(one) && (looked.known.has(seen) || this.#saysNothing(one));
         if (to !== viewer) leaks.push(`${viewer} got what was for ${to}`);
-        if (seen !== viewer && !hides && !this.#mightSee(viewer, seen)) leaks.push(`${viewer} was told of ${seen}`);
+        if (seen !== viewer && !hides && !this.#mightSee(viewer, seen))
+          leaks.push(`${viewer} was told of ${seen}: ${inWords(one)}`);
         looked.known.add(seen);
       }
     }
@@ -79,6 +80,10 @@ export class LeakWatch {
       ),
     );
   }
+}
+
+function inWords(stanza: Awareness | LocationStream): string {
+  return JSON.stringify(stanza, (_key, value: unknown) => (typeof value === "bigint" ? Number(value) : value));
 }
 
 function isOffline({ type, status }: Awareness): boolean {

@@ -40,7 +40,7 @@ const ACTIONS = [
 ];
 const FIRST_ACTIVITY = 100;
 const SETTLE_MS = 15_000;
-const KEPT_STEPS = 60;
+const KEPT_STEPS = 150;
 const QUIET_CHECKS = 3;
 
 /** A connected device stays so for a round, or comes and goes in it. */

@@ -9,6 +9,7 @@ import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { awarenessOf } from "../../client/test-kit/fake-awareness.js";
 import { FakeGateway } from "../../client/test-kit/fake-gateway.js";
+import { UsageError } from "./cli-error.js";
 import { createProgram } from "./program.js";
 
 const SECRET = "a secret of at least thirty-two bytes";
@@ -292,7 +293,7 @@ describe("contacts", () => {
       { eid: "otto", state: "contact", locationPrecisionM: 500 },
     ]);
     const nobody = await contacts("nobody");
-    expect([nobody.out, nobody.err]).toEqual(["", "nobody yet: npx bimip contacts add <eid>\n"]);
+    expect([nobody.out, nobody.err]).toEqual(["", "nobody yet: npx bimip contacts add <eid> --as nobody\n"]);
   });
 
   it("are asked, answered, ended and blocked", async () => {
@@ -417,10 +418,15 @@ describe("usage", () => {
     [["up", "--port", "70000"], "commander.invalidArgument"],
     [["decode", "--colour"], "commander.unknownOption"],
     [["contacts", "add", "--as", "a"], "commander.missingArgument"],
-    [["contacts", "befriend", "bob"], "commander.excessArguments"],
     [["contacts", "add", "bob", "--precision", "-5"], "commander.invalidArgument"],
   ])("%j is %s", async (args, code) => {
     await expect(run(args)).rejects.toMatchObject({ code });
+  });
+
+  it("an action that there is not is named, with those that there are", async () => {
+    const wrong = run(["contacts", "befriend", "bob"]);
+    await expect(wrong).rejects.toBeInstanceOf(UsageError);
+    await expect(wrong).rejects.toThrow("unknown action befriend: contacts takes list, add, accept, deny");
   });
 
   it.each([

@@ -78,8 +78,15 @@ export function int64From(minimum: bigint): Check<bigint> {
 
 /** An int32 of at least `minimum`. */
 export function int32From(minimum: number): Check<number> {
-  return (value) => (value < minimum ? problem(`is ${value}, must be at least ${minimum}`) : undefined);
+  return (value) => {
+    if (value < minimum) return problem(`is ${value}, must be at least ${minimum}`);
+    // The wire holds nothing else; a program may try.
+    if (Number.isInteger(value) && value <= MAX_INT32) return undefined;
+    return problem(`is ${value}, must be a whole number up to ${MAX_INT32}`);
+  };
 }
+
+const MAX_INT32 = 2_147_483_647;
 
 /** Epoch milliseconds, 0 = not set. */
 export const timestamp: Check<bigint> = int64From(0n);

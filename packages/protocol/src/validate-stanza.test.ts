@@ -110,6 +110,7 @@ const cases: Case[] = [
     "awareness.status: is 6, must be one of 1 ONLINE, 2 OFFLINE, 3 AWAY, 4 BUSY, 5 DND for type 1 PRESENCE",
   ],
   ["awareness", { type: 2, status: 5 }, "awareness.status: is 5, must be 6 or more for type 2 STATUS"],
+  ["awareness", { ttl: 1.5 }, "awareness.ttl: is 1.5, must be a whole number up to 2147483647"],
   ["awareness", { locationSharing: 2 }, "awareness.location_sharing: is 2, must be one of 0 OFF, 1 ON"],
   ["awareness", { latitude: 90.1 }, "awareness.latitude: is 90.1, must be a number from -90 to 90"],
   ["awareness", { longitude: Number.NaN }, "awareness.longitude: is NaN, must be a number from -180 to 180"],

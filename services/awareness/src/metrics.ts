@@ -30,7 +30,7 @@ export function createAwarenessMetrics(metrics: Metrics, userCount: () => number
     }),
     retold: metrics.counter({
       name: "bimip_awareness_retold_total",
-      help: "Changes told in place of a replica that fell silent before it told them.",
+      help: "Changes told again: a replica fell silent before it told them, or NATS was away.",
     }),
     swept: metrics.counter({
       name: "bimip_awareness_swept_total",

@@ -174,6 +174,7 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
     async stop() {
       sweeper.stop();
       untold.stop();
+      teller.stop();
       fanout.stop();
       feed.stop();
       alarms.clearAll();

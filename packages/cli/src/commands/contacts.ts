@@ -1,10 +1,12 @@
 import type { AcceptOptions, BimipClient, Contact } from "@bimip/client";
 import { Command, InvalidArgumentError } from "commander";
+import { UsageError } from "../cli-error.js";
 import { createOutput, printable } from "../output.js";
 import type { ProgramContext } from "../program-context.js";
 import { refusalOf } from "../refusal.js";
 import { connect, createSession, type SessionOptions, withSessionOptions } from "../session.js";
 import { contactTable, relationText } from "../shown-contact.js";
+import { shellWord } from "../welcome.js";
 
 const DEFAULT_DEVICE = "cli-contacts";
 
@@ -54,7 +56,7 @@ const ACTS: readonly Act[] = [
   },
   {
     name: "block",
-    description: "End it, and let nothing through any more, in either direction.",
+    description: "End what stands between you and somebody, and let nothing through any more, in either direction.",
     run: ({ contacts }, eid) => contacts.block(eid),
   },
   {
@@ -84,15 +86,22 @@ Examples:
 }
 
 function listCommand(context: ProgramContext): Command {
-  const command = new Command("list").description("Show whom you know (the same without a word).");
+  const command = new Command("list")
+    .description("Show whom you know (the same without a word).")
+    .argument("[words...]")
+    .usage("[options]");
   return withSessionOptions(command, DEFAULT_DEVICE)
     .option("--json", "one line of JSON a contact")
-    .action(async (options: ContactsOptions) => {
+    .action(async (words: readonly string[], options: ContactsOptions) => {
+      if (words[0] !== undefined) throw unknownAction(words[0]);
       const output = createOutput({ ...context, json: options.json === true });
       await withClient(options, context, async (client) => {
         const contacts = await client.contacts.list();
         if (output.json) for (const contact of contacts) output.result(contact, "");
-        else if (contacts.length === 0) output.note("nobody yet: npx bimip contacts add <eid>");
+        else if (contacts.length === 0)
+          output.note(
+            `nobody yet: npx bimip contacts add <eid>${options.as === undefined ? "" : ` --as ${shellWord(options.as)}`}`,
+          );
         else output.say(contactTable(contacts, output));
       });
     });
@@ -103,7 +112,11 @@ function actCommand({ name, description, says, run }: Act, context: ProgramConte
   if (name === "add") command.option("--follow", "only to follow them: to see whether they are there");
   if (says === true) {
     command
-      .option("--precision <metres>", "how exactly they may know where you are: 0 (default) exactly, none", metres)
+      .option(
+        "--precision <metres>",
+        "how exactly they may know where you are: metres, or none; exactly unless told",
+        metres,
+      )
       .option("--details <text>", "words for it");
   }
   return withSessionOptions(command, DEFAULT_DEVICE)
@@ -142,9 +155,17 @@ function saidIn({ precision, details }: ActOptions): AcceptOptions {
   };
 }
 
+function unknownAction(word: string): UsageError {
+  const names = ACTS.map(({ name }) => name).join(", ");
+  return new UsageError(`unknown action ${printable(word)}: contacts takes list, ${names}`);
+}
+
+/** What the protocol's field holds. */
+const MAX_METRES = 2_147_483_647;
+
 function metres(text: string): number {
   if (text === "none") return -1;
   const number = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) throw new InvalidArgumentError("Use metres, or none.");
+  if (!/^\d+$/.test(text) || number > MAX_METRES) throw new InvalidArgumentError("Use metres, or none.");
   return number;
 }

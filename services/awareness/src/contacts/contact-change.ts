@@ -14,7 +14,8 @@ export function draftOf(
   const setsPrecision = isAsking || (stanza.action === ContactAction.ACCEPT && toActor.action !== ContactAction.ERROR);
   return {
     ...after,
-    precisionM: setsPrecision ? stanza.locationPrecisionM : record.precisionM,
+    // 0 is what a stanza has that says nothing of it: what was said before holds.
+    precisionM: setsPrecision && stanza.locationPrecisionM !== 0 ? stanza.locationPrecisionM : record.precisionM,
     otherPrecisionM: record.otherPrecisionM,
     request: isAsked(after.own) ? (isAsking ? requestOf(record, after.own, stanza) : record.request) : null,
     otherRequest: isAsked(after.other) ? record.otherRequest : null,

@@ -62,6 +62,7 @@ export class Teller {
   readonly #working = new Map<string, number>();
   /** Users who were told of to many a moment ago: not again before (performance.now). */
   readonly #notBefore = new Map<string, number>();
+  #stopped = false;
 
   constructor(options: TellerOptions) {
     this.#o = options;
@@ -109,6 +110,11 @@ export class Teller {
   interfered({ eid, before, after }: Change): void {
     const pending = this.#pending.get(eid);
     if (pending !== undefined && !sameVisible(before, after)) pending.all = true;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.clear();
   }
 
   /** Nothing that was told, or is to be told, holds any more. */
@@ -187,6 +193,7 @@ export class Teller {
       try {
         list = await this.#o.lists.of(eid);
       } catch (error) {
+        if (this.#stopped) return;
         this.#o.logger.warn({ err: error }, "presence not told, trying again");
         await delay(RETRY_MS);
       }

@@ -25,3 +25,10 @@ test("the first of a replica is number 1, or something got lost; one that begins
   expect(numbered.take("b", 1, false)).toBe(true);
   expect(numbered.take("b", 2, false)).toBe(true);
 });
+
+test("a replica that told nothing for long, while others came and went, goes on where it was", () => {
+  const numbered = new Numbered();
+  numbered.take("idle", 7, true);
+  for (let at = 0; at < 100; at++) numbered.take(`other ${at}`, 1, false);
+  expect(numbered.take("idle", 8, false)).toBe(true);
+});

@@ -15,7 +15,8 @@ export function handleVisibility(
 ): void | Promise<void> {
   const { asked } = session.requests;
   const { id } = visibility;
-  if (asked.count("setting") >= MAX_SETTINGS) return session.fail(tooMany(MAX_SETTINGS, "contacts wait", id));
+  if (asked.count("setting") >= MAX_SETTINGS)
+    return session.fail(tooMany(MAX_SETTINGS, "contacts and visibilities wait", id));
   const stanza = { id, deadlineMs: deadlineMs() };
   return asked.add("setting", () => set(gateway, session, visibility, stanza));
 }
