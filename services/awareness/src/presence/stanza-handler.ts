@@ -47,10 +47,11 @@ export function createStanzaHandler(options: StanzaHandlerOptions): (request: Aw
 }
 
 async function broadcast(
-  { registry, users, teller, reached }: StanzaHandlerOptions,
+  options: StanzaHandlerOptions,
   { eid, device, sessionId }: AwarenessRequest,
   awareness: Awareness,
 ): Promise<Answer> {
+  const { registry, users, teller, reached } = options;
   const { id, type, status, details, ttl, visibility } = awareness;
   const atMs = Date.now();
   const said = { status, details, atMs, untilMs: ttl === 0 ? 0 : atMs + ttl * 1_000 };
@@ -61,9 +62,9 @@ async function broadcast(
     if (type === AwarenessType.STATUS) {
       ({ revision } = await users.setCustom(eid, device, { ...said, visibility }));
     } else {
-      ({ revision } = await registry.speak(eid, device, sessionId, { ...said, visibility }));
-      // Whoever says ONLINE has nothing special to say any more.
-      if (status === AwarenessStatus.ONLINE) {
+      const spoken = await registry.speak(eid, device, sessionId, { ...said, visibility });
+      ({ revision } = spoken);
+      if (status === AwarenessStatus.ONLINE && (await mayHaveCustom(options, eid, spoken))) {
         const { changed, revision: next } = await users.clearCustom(eid, device);
         if (changed) revision = next;
       }
@@ -75,6 +76,17 @@ async function broadcast(
     throw error;
   }
   return DONE;
+}
+
+/** Whoever says ONLINE has nothing special to say any more: is there something? What a device said before is in the feed by then. */
+async function mayHaveCustom(
+  { directory, reached }: StanzaHandlerOptions,
+  eid: string,
+  { changed, revision }: { readonly changed: boolean; readonly revision: number },
+): Promise<boolean> {
+  if (!changed) return true; // nothing was written that the feed could be waited for by
+  await reached(revision);
+  return directory.visible(eid).custom !== undefined;
 }
 
 /** To one user's devices, live: it changes nothing that others see. */
