@@ -61,6 +61,7 @@ async function put(eid: string, peer: string, precisionM = 0): Promise<number> {
     told: "",
     otherTold: "",
     before: NONE,
+    beforeAtMs: 0,
     atMs: 1,
     by: "test",
   };

@@ -40,6 +40,8 @@ export interface ContactRecord extends ContactState {
   readonly otherTold: string;
   /** Before the last change: who saw whom then, and does not now, is told. */
   readonly before: ContactState;
+  /** Since when it stood so, epoch milliseconds. */
+  readonly beforeAtMs: number;
   /** Epoch milliseconds of the last change. */
   readonly atMs: number;
   /** The replica of awareness that wrote this: it tells the two. */

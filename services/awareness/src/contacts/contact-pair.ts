@@ -19,7 +19,7 @@ export const NOTHING: ContactDraft = {
 
 /** Of a pair that has no record. */
 export function emptyRecord(eid: string, peer: string): ContactRecord {
-  return { eid, peer, ...NOTHING, told: "", otherTold: "", before: NOTHING, atMs: 0, by: "" };
+  return { eid, peer, ...NOTHING, told: "", otherTold: "", before: NOTHING, beforeAtMs: 0, atMs: 0, by: "" };
 }
 
 /** The record after a change, which keeps how the two stood before. */
@@ -28,7 +28,16 @@ export function changedRecord(
   draft: ContactDraft,
   { atMs, by }: { atMs: number; by: string },
 ): ContactRecord {
-  return inOrder({ ...record, ...draft, told: "", otherTold: "", before: stateOf(record), atMs, by });
+  return inOrder({
+    ...record,
+    ...draft,
+    told: "",
+    otherTold: "",
+    before: stateOf(record),
+    beforeAtMs: record.atMs,
+    atMs,
+    by,
+  });
 }
 
 /** The record, keeping what the two are told of its change: encoded AwarenessContacts, undefined = nothing. */
@@ -77,6 +86,7 @@ function inOrder(record: ContactRecord): ContactRecord {
     told: record.told,
     otherTold: record.otherTold,
     before: stateOf(record.before),
+    beforeAtMs: record.beforeAtMs,
     atMs: record.atMs,
     by: record.by,
   };

@@ -15,7 +15,7 @@ interface User {
   lastSeen: LastSeen;
   settings: Revised<UserRecord> | undefined;
   /** Who could see the user until a moment ago; undefined = whoever can now. */
-  wider: { readonly visibility: number; readonly untilMs: number } | undefined;
+  wider: { readonly visibility: number; readonly untilMs: number; readonly narrowedAtMs: number } | undefined;
 }
 
 /** In this time whoever narrowed their visibility is told of as hidden. */
@@ -61,12 +61,16 @@ export class Directory {
     return visible(this.#users.get(eid));
   }
 
-  /** The widest visibility that somebody may know the user under: as it is, or was a moment ago. */
-  widest(eid: string): number {
+  /**
+   * The widest visibility that somebody may know the user under: as it is, or was a moment ago.
+   *
+   * @param sinceMs epoch milliseconds: what they have with the user they have since then
+   */
+  widest(eid: string, sinceMs: number): number {
     const user = this.#users.get(eid);
     const { visibility } = visible(user);
     const wider = user?.wider;
-    return wider === undefined || wider.untilMs < performance.now()
+    return wider === undefined || wider.untilMs < performance.now() || sinceMs > wider.narrowedAtMs
       ? visibility
       : Math.min(wider.visibility, visibility);
   }
@@ -146,7 +150,7 @@ function changeOf(eid: string, user: User, before: Visible): Change {
   const now = performance.now();
   if (after.visibility > before.visibility) {
     const known = user.wider !== undefined && user.wider.untilMs > now ? user.wider.visibility : before.visibility;
-    user.wider = { visibility: Math.min(known, before.visibility), untilMs: now + WIDER_MS };
+    user.wider = { visibility: Math.min(known, before.visibility), untilMs: now + WIDER_MS, narrowedAtMs: Date.now() };
   }
   return { eid, before, after };
 }

@@ -44,10 +44,14 @@ export function customBytes(
   });
 }
 
-/** For those who may not see the user any more: OFFLINE, since now, or since they know it. */
-export function hiddenBytes(eid: string, { status, atMs }: Visible): Uint8Array {
+/**
+ * For those who may not see the user any more: OFFLINE, since now.
+ *
+ * @param known what they were shown last, where that is sure: whoever was shown OFFLINE knows since when
+ */
+export function hiddenBytes(eid: string, known?: Visible): Uint8Array {
   const { OFFLINE } = AwarenessStatus;
-  const timestamp = BigInt(status === OFFLINE ? atMs : Date.now());
+  const timestamp = BigInt(known?.status === OFFLINE ? known.atMs : Date.now());
   return encode({ from: { eid, node: "" }, type: AwarenessType.PRESENCE, status: OFFLINE, timestamp });
 }
 

@@ -26,6 +26,8 @@ interface Pending {
   readonly before: Visible;
   /** Or perhaps not: all of it is told. */
   all: boolean;
+  /** And perhaps to more than may see the user now, or could before: a replica that starts does not know what was before. */
+  readonly unsure: boolean;
   /** The one device that made all of the changes, and is not told; "" = several did, or none. */
   notDevice: string;
   /** Of the first change. */
@@ -126,9 +128,9 @@ export class Teller {
   }
 
   /** A change that may not have been told, or not have arrived. */
-  retell({ eid, before }: Change): void {
+  retell({ eid, before, after }: Change): void {
     this.#o.metrics.retold.inc();
-    this.#schedule(eid, before, "", true);
+    this.#schedule(eid, before, "", true, sameVisible(before, after));
   }
 
   /**
@@ -143,8 +145,9 @@ export class Teller {
     const about = { eid: peer, revision: position() };
     if (!sees) {
       // Whoever hid at the same moment: nobody else tells `eid`, since the two have nothing any more.
-      if (!maySee(before, directory.widest(peer))) return;
-      fanout.send([eid], about, { case: "awareness", value: hiddenBytes(peer, visible) });
+      if (!maySee(before, directory.widest(peer, record.beforeAtMs))) return;
+      const known = maySee(before, visible.visibility) ? visible : undefined;
+      fanout.send([eid], about, { case: "awareness", value: hiddenBytes(peer, known) });
       return;
     }
     const gained = !maySee(before, visible.visibility) || (isAccepted(record.own) && !isAccepted(before.own));
@@ -153,12 +156,12 @@ export class Teller {
       fanout.send([eid], { ...about, asBody: true }, { case: "awareness", value });
   }
 
-  #schedule(eid: string, before: Visible, device: string, all: boolean): void {
+  #schedule(eid: string, before: Visible, device: string, all: boolean, unsure = false): void {
     let pending = this.#pending.get(eid);
     if (pending === undefined) {
       const revision = this.#o.position();
       const sinceMs = performance.now();
-      pending = { before, all, notDevice: device, revision, sinceMs, running: false, timer: undefined };
+      pending = { before, all, unsure, notDevice: device, revision, sinceMs, running: false, timer: undefined };
       this.#pending.set(eid, pending);
     } else {
       if (pending.notDevice !== device) pending.notDevice = "";
@@ -226,7 +229,7 @@ export class Teller {
   /** Answers with how many users were told. */
   #tell(eid: string, list: ReadonlyMap<string, ContactRecord>, pending: Pending): number {
     const { directory, position } = this.#o;
-    const { before, all } = pending;
+    const { before, all, unsure } = pending;
     const now = directory.visible(eid);
     const origin = this.#origins.get(eid);
     this.#origins.delete(eid);
@@ -234,11 +237,11 @@ export class Teller {
     // The device knows what it said; not what another one had said before and is seen only now.
     const isEcho = now.device === pending.notDevice || !news.presence;
     const about = { eid, revision: position(), notDevice: isEcho ? pending.notDevice : "" };
-    // Where it is not sure what others know, whoever could know something does.
-    const known = all ? Visibility.PUBLIC : before.visibility;
+    const known = unsure ? Visibility.PUBLIC : before.visibility;
     const { gained, kept, lost } = split(list, known, now.visibility);
     let count = 0;
-    if (lost.length > 0) count += this.#o.fanout.send(lost, about, { case: "awareness", value: hiddenBytes(eid, now) });
+    if (lost.length > 0)
+      count += this.#o.fanout.send(lost, about, { case: "awareness", value: hiddenBytes(eid, all ? undefined : now) });
     if (gained.length > 0) count += this.#send(gained, about, stateBytes(eid, now));
     kept.push(eid); // the user's own other devices
     const { id = "", position: exact, visibility = 0 } = origin ?? {};
