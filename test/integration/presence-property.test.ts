@@ -1,6 +1,6 @@
 // Presence by chance: users whose devices come, go, say things, become contacts, hide and block each other, many at a time,
 // over two gateways and two replicas of awareness; after each round every device must be shown what a simple model says, and
-// never anything of somebody whom its user may not see. PRESENCE_SEED repeats a run. Cannot show: faults (test/e2e).
+// never anything of somebody whom its user may not see. PRESENCE_SEED=<number> takes another course. Cannot show: faults (test/e2e).
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createRandom } from "../chaos/random.js";
 import { startSystem, type System } from "../kit/system.js";
@@ -12,7 +12,9 @@ const USERS = 6;
 const ROUNDS = 25;
 const RUNS = 2;
 const TIMEOUT_MS = 240_000;
-const SEED = Number(process.env["PRESENCE_SEED"] ?? Date.now() % 1_000_000);
+/** The same in every run of the suite, so that a red one is the change's doing. */
+const USUAL_SEED = 225_326;
+const SEED = Number(process.env["PRESENCE_SEED"] ?? USUAL_SEED);
 
 let system: System;
 beforeAll(async () => {
