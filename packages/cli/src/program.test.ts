@@ -1,4 +1,5 @@
 // The commands in this process against a gateway in memory; the real stack is for the e2e tests.
+// Longer than other files: a few lines for every command of the program, all against one scripted server.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

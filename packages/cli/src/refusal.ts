@@ -1,4 +1,4 @@
-import { BimipError, ErrorCode } from "@bimip/protocol";
+import { BimipError, BLOCK_REFUSALS, ErrorCode } from "@bimip/protocol";
 import { CliError } from "./cli-error.js";
 import { printable } from "./output.js";
 import { shellWord } from "./welcome.js";
@@ -14,10 +14,10 @@ export function refusalOf(thrown: unknown, to: string): CliError {
 function textOf({ code, details }: BimipError, to: string): string | undefined {
   const name = printable(to);
   const isAboutThem = code === ErrorCode.NOT_ALLOWED || code === ErrorCode.CONFLICT;
-  if (isAboutThem && details.includes("blocked by you")) {
+  if (isAboutThem && details.includes(BLOCK_REFUSALS.byYou)) {
     return `you have blocked ${name}; npx bimip contacts unblock ${shellWord(name)} ends that`;
   }
-  if (code === ErrorCode.NOT_ALLOWED && details.includes("does not take stanzas from you")) {
+  if (code === ErrorCode.NOT_ALLOWED && details.includes(BLOCK_REFUSALS.byThem)) {
     return `${name} takes nothing from you: they have blocked you`;
   }
   if (code === ErrorCode.UNKNOWN && details.includes("no request that waits")) {

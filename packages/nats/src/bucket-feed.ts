@@ -1,5 +1,6 @@
 import { DeliverPolicy, type JetStreamManager, type JsMsg, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { setTimeout as delay } from "node:timers/promises";
+import { type BucketHead, readHead } from "./bucket-head.js";
 import type { Link } from "./connect.js";
 
 /** A key's new value. */
@@ -34,13 +35,6 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** Where a bucket's stream stands. */
-interface Head {
-  readonly revision: number;
-  /** When the stream was made: another time, another bucket. */
-  readonly created: string;
-}
-
 const RETRY_MS = 250;
 /** A consumer that fell silent is noticed within twice this time: they do get stuck after reconnects (njs issue 375). */
 const WATCH_MS = 2_000;
@@ -68,7 +62,7 @@ export class BucketFeed {
   #stopCurrent: () => void = () => undefined;
   #waiting: Waiting[] = [];
   /** The one question for the head that is under way. */
-  #asking: Promise<Head> | undefined;
+  #asking: Promise<BucketHead> | undefined;
   #stopped = false;
 
   private constructor(options: BucketFeedOptions, jsm: JetStreamManager) {
@@ -120,9 +114,8 @@ export class BucketFeed {
     this.#giveUp("the feed was stopped");
   }
 
-  async #head(): Promise<Head> {
-    const { state, created } = await this.#jsm.streams.info(this.#stream);
-    return { revision: state.last_seq, created };
+  #head(): Promise<BucketHead> {
+    return readHead(this.#jsm, this.#o.bucket);
   }
 
   /** One timer for all that wait. */

@@ -38,7 +38,7 @@ export { laneDepthFor, Publisher, type PublisherOptions } from "./publisher.js";
 export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
 export { call, type Procedure, serve } from "./rpc.js";
 export type { DevicePresence, GatewayLease, SessionRecord } from "./session-record.js";
-export { stepMs } from "./steps.js";
+export { jitteredStepMs, stepMs } from "./steps.js";
 export {
   ensureTopology,
   logStreamConfig,

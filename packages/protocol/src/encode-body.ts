@@ -2,6 +2,16 @@ import { STANZA_ROUTE } from "./stanza.js";
 import { WIRE } from "./wire-reader.js";
 import { varintSize, writeRange, writeVarint } from "./wire-writer.js";
 
+/** What `Body.route` says of a Body. */
+export const BODY_ROUTE = {
+  /** The field number of Awareness: changes. */
+  changes: STANZA_ROUTE.awareness,
+  /** That of Body: a complete snapshot, or its last part; whoever is not in it is not visible. */
+  snapshot: STANZA_ROUTE.body,
+  /** A part of a snapshot; more of it follows. */
+  snapshotPart: 10,
+} as const;
+
 /** What a Body says. */
 export interface BodyParts {
   /** `Body.route`: 9 = a complete snapshot, or its end; 10 = what it begins with; 2 = changes. */

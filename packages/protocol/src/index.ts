@@ -1,8 +1,9 @@
 export * from "./gen/bimip/bimip_pb.js";
 export * from "./gen/bimip/server/server_pb.js";
+export { BLOCK_REFUSALS } from "./block-refusals.js";
 export { BimipError, type BimipErrorOptions } from "./bimip-error.js";
 export { decodeFrame, type DecodeOptions, type Frame, peekId } from "./decode-frame.js";
-export { type BodyParts, encodeBody } from "./encode-body.js";
+export { BODY_ROUTE, type BodyParts, encodeBody } from "./encode-body.js";
 export { encodePage, type PageParts } from "./encode-page.js";
 export { encodeSent, type Sent } from "./encode-sent.js";
 export { encodePayload, encodeStanza, errorFrame } from "./encode-stanza.js";

@@ -1,6 +1,8 @@
 export { type AdminAnswer, type AdminServer, answerAdmin, startAdminServer } from "./admin-server.js";
+export { alarmAt } from "./alarm.js";
 export { isAllowedEndpoint } from "./allowed-endpoint.js";
 export { ConfigError, type Environment, loadConfig } from "./config.js";
+export { dropOldest } from "./drop-oldest.js";
 export { createHealth, type Health, type HealthPart, type Readiness } from "./health.js";
 export { createLogger, type Logger } from "./logger.js";
 export {

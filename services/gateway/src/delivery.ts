@@ -10,7 +10,7 @@ import {
   withIndexes,
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
-import { type LogEntry, stepMs } from "@bimip/nats";
+import { type LogEntry, jitteredStepMs } from "@bimip/nats";
 import type { CatchUpReason, DeliveryOptions, LiveEntry, Start } from "./delivery-options.js";
 
 interface NextPage {
@@ -229,7 +229,7 @@ export class Delivery {
         if (failures === 0) this.#o.onError(error);
         target = undefined;
         next = undefined;
-        await delay(stepMs(RETRY_MS, failures++) * (0.5 + Math.random()));
+        await delay(jitteredStepMs(RETRY_MS, failures++));
       }
     }
   }

@@ -1,3 +1,4 @@
+import { dropOldest } from "@bimip/runtime";
 import { setTimeout as delay } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { BimipError, ErrorCode, FlowChangedSchema, type FlowResponse } from "@bimip/protocol";
@@ -117,7 +118,7 @@ export class FlowPolicy {
       usableUntilMs: now + USABLE_MS,
       refreshing: false,
     };
-    if (this.#flows.size >= MAX_ENTRIES) this.#dropOldest();
+    if (this.#flows.size >= MAX_ENTRIES) dropOldest(this.#flows);
     this.#flows.set(key, flow);
     return flow;
   }
@@ -147,13 +148,6 @@ export class FlowPolicy {
   #forgetAll(): void {
     this.#flows.clear();
     for (const asking of this.#unanswered) asking.outdated = true;
-  }
-
-  #dropOldest(): void {
-    for (const key of this.#flows.keys()) {
-      this.#flows.delete(key);
-      return;
-    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { dropOldest } from "@bimip/runtime";
 import type { ReceiptsResponse } from "@bimip/protocol";
 
 /** Who gives receipts; `logEpoch` names the log that the indexes belong to. */
@@ -55,18 +56,11 @@ export class ReceiptsGiven {
     const asking = { ledger: this.#o.ask(eid).then(readLedger), atMs: Date.now() };
     this.#asked.delete(eid); // the newest goes last
     this.#asked.set(eid, asking);
-    if (this.#asked.size > MAX_USERS) this.#dropOldest();
+    if (this.#asked.size > MAX_USERS) dropOldest(this.#asked);
     asking.ledger.catch(() => {
       if (this.#asked.get(eid) === asking) this.#asked.delete(eid);
     });
     return asking.ledger;
-  }
-
-  #dropOldest(): void {
-    for (const eid of this.#asked.keys()) {
-      this.#asked.delete(eid);
-      return;
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionEventSchema } from "@bimip/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { call, PROCEDURES, sessionKey, stepMs } from "@bimip/nats";
+import { call, PROCEDURES, sessionKey, jitteredStepMs } from "@bimip/nats";
 import type { Gateway } from "./gateway.js";
 
 /** Whose registration it is. */
@@ -96,7 +96,7 @@ export class Registration {
         return await this.#tell(open);
       } catch {
         if (this.#gateway.registrations.stopped) return undefined;
-        await delay(stepMs(RETRY_MS, failures) * (0.5 + Math.random()));
+        await delay(jitteredStepMs(RETRY_MS, failures));
       }
     }
     return undefined;

@@ -22,6 +22,7 @@ import {
   SignalType,
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
+import { alarmAt } from "@bimip/runtime";
 import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
 import { AwarenessRequests } from "./awareness/requests.js";
 import { SessionAwareness } from "./awareness/session-awareness.js";
@@ -41,8 +42,6 @@ const ERROR_CODE_SERVER = 500;
 const STORED_CURSOR: ResumeAsked = { after: 0n, id: "", epoch: 0n };
 const EVERYTHING = -1n;
 const RESUME_TIMEOUT_MS = 2_000;
-/** The longest timer that Node keeps, 24.8 days. */
-const MAX_TIMER_MS = 2_147_483_647;
 
 /** What the device has of one log. Nothing of it holds in another one. */
 interface Standing {
@@ -78,7 +77,7 @@ export class Session {
   #requests: AwarenessRequests | undefined;
   #resumes: ResumeLine | undefined;
   #logKnown: Waiting | undefined;
-  #expiry: NodeJS.Timeout | undefined;
+  #stopExpiry: (() => void) | undefined;
   /** Resolves once live copies reach this session: nothing may be read from the log before. */
   #begun: Promise<void> = Promise.resolve();
   #standing: Standing = { epoch: 0, handed: 0, cursor: 0, read: 0 };
@@ -106,7 +105,7 @@ export class Session {
       onError: (error) => gateway.logger.warn({ err: error }, "log not readable, trying again"),
     });
     this.awareness = new SessionAwareness(gateway.awareness, socket, eid);
-    if (claims.expiresAtMs !== undefined) this.#armExpiry(claims.expiresAtMs);
+    if (claims.expiresAtMs !== undefined) this.#stopExpiry = alarmAt(claims.expiresAtMs, () => this.#expire());
     this.#registration = new Registration(gateway, this);
   }
 
@@ -286,7 +285,7 @@ export class Session {
   /** The socket is gone. */
   end(): void {
     this.#closed = true;
-    clearTimeout(this.#expiry);
+    this.#stopExpiry?.();
     this.#receipts?.end();
     this.awareness.end();
     this.#requests?.end();
@@ -366,12 +365,6 @@ export class Session {
       epoch: log?.epoch ?? BigInt(this.#standing.epoch),
     });
     this.send(encodeStanza("signal", signal));
-  }
-
-  #armExpiry(expiresAtMs: number): void {
-    const leftMs = Math.max(expiresAtMs - Date.now(), 0);
-    const next = leftMs > MAX_TIMER_MS ? () => this.#armExpiry(expiresAtMs) : () => this.#expire();
-    this.#expiry = setTimeout(next, Math.min(leftMs, MAX_TIMER_MS));
   }
 
   #expire(): void {

@@ -1,5 +1,5 @@
 import type { KV } from "@nats-io/kv";
-import { ErrorCode, type FlowRequest } from "@bimip/protocol";
+import { BLOCK_REFUSALS, ErrorCode, type FlowRequest } from "@bimip/protocol";
 import { type CasBucket, contactKey, type ContactRecord, sessionKeysOf } from "@bimip/nats";
 
 /**
@@ -14,11 +14,11 @@ export interface FlowAnswer {
 const ALLOWED: FlowAnswer = { code: 0, details: "" };
 const BLOCKED_BY_SENDER: FlowAnswer = {
   code: ErrorCode.NOT_ALLOWED,
-  details: "to.eid: is blocked by you, unblock first",
+  details: `to.eid: ${BLOCK_REFUSALS.byYou}`,
 };
 const BLOCKED_BY_RECIPIENT: FlowAnswer = {
   code: ErrorCode.NOT_ALLOWED,
-  details: "to.eid: does not take stanzas from you",
+  details: `to.eid: ${BLOCK_REFUSALS.byThem}`,
 };
 
 export interface FlowRules {

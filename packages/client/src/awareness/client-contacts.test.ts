@@ -1,4 +1,5 @@
 // Contacts of a client against a gateway of this process, which knows no rules: what is asked, kept and told.
+// Longer than other files: one client over one scripted server, and each case is a few lines of what came and what was told.
 import { AwarenessContactSchema, ContactAction } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it, vi } from "vitest";

@@ -1,4 +1,5 @@
 // Presence of a client against a gateway of this process, which knows no rules: what the client says, when, and what it tells.
+// Longer than other files: one client over one scripted server, and each case is a few lines of what came and what was told.
 import { LocationSharing, LocationStreamSchema, encodeStanza } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it, vi } from "vitest";

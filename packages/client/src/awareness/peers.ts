@@ -2,6 +2,7 @@ import {
   type Awareness,
   AwarenessSchema,
   AwarenessType,
+  BODY_ROUTE,
   type BimipError,
   IdentitySchema,
   type Stanza,
@@ -16,8 +17,11 @@ import { OwnVisibility } from "./own-visibility.js";
 import { statusIn } from "./own-word.js";
 import { type Place, visibilityOf } from "./presence.js";
 import { PresenceStore } from "./presence-store.js";
-import { SNAPSHOT_PART_ROUTE, SNAPSHOT_ROUTE, SnapshotParts } from "./snapshot-parts.js";
+import { SnapshotParts } from "./snapshot-parts.js";
 import { locationFrame } from "./stanzas.js";
+
+const SNAPSHOT = BigInt(BODY_ROUTE.snapshot);
+const SNAPSHOT_PART = BigInt(BODY_ROUTE.snapshotPart);
 
 export interface PeersOptions {
   readonly events: Emitter<ClientEvents>;
@@ -123,8 +127,8 @@ export class Peers {
       case "body": {
         const { route, awarenessList } = stanza.value;
         for (const awareness of awarenessList) this.#events.emit("awareness", awareness);
-        if (route === SNAPSHOT_PART_ROUTE) return this.#parts.add(awarenessList);
-        return route === SNAPSHOT_ROUTE ? this.#onSnapshot(awarenessList) : this.#onChanges(awarenessList);
+        if (route === SNAPSHOT_PART) return this.#parts.add(awarenessList);
+        return route === SNAPSHOT ? this.#onSnapshot(awarenessList) : this.#onChanges(awarenessList);
       }
       case "locationStream":
         return this.store.locate(stanza.value);

@@ -1,9 +1,4 @@
-import { type Awareness, STANZA_ROUTE } from "@bimip/protocol";
-
-/** `Body.route` of a complete snapshot, or of the last part of one. */
-export const SNAPSHOT_ROUTE = BigInt(STANZA_ROUTE.body);
-/** `Body.route` of a part of a snapshot that more parts follow. */
-export const SNAPSHOT_PART_ROUTE = 10n;
+import type { Awareness } from "@bimip/protocol";
 
 /** Gathers a snapshot that comes in parts, and what comes between them. */
 export class SnapshotParts {

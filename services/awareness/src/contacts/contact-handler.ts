@@ -11,6 +11,7 @@ import {
   validateStanza,
 } from "@bimip/protocol";
 import type { Metrics } from "@bimip/runtime";
+import { senderOf } from "../sender.js";
 import { draftOf } from "./contact-change.js";
 import { isRelation, withTold } from "./contact-pair.js";
 import { countRelations, encodeContact, listPage, type Relations } from "./contact-stanzas.js";
@@ -77,7 +78,7 @@ async function answerOf(
 ): Promise<ContactAnswer> {
   if (contact.action !== ContactAction.LIST) return change(options, request, contact);
   const relations = await options.lists.of(request.eid);
-  return listPage(relations, { from: asking(request), trackingId: contact.trackingId, after: request.after });
+  return listPage(relations, { from: senderOf(request), trackingId: contact.trackingId, after: request.after });
 }
 
 /** What the stanza alone shows to be wrong. */
@@ -170,7 +171,7 @@ function toldStanza(
   const { stanza, request, record } = of;
   const isPeers = from === "peer";
   return encodeContact({
-    from: isPeers ? { eid: record.peer } : asking(request),
+    from: isPeers ? { eid: record.peer } : senderOf(request),
     to: { eid: isPeers ? record.eid : record.peer },
     trackingId: stanza.trackingId,
     relationship: relationship ?? stanza.relationship,
@@ -179,10 +180,6 @@ function toldStanza(
     details: details ?? stanza.details,
     locationPrecisionM: isPeers ? record.otherPrecisionM : record.precisionM,
   });
-}
-
-function asking({ eid, device, node }: ContactRequest): { eid: string; connectionResourceId: string; node: string } {
-  return { eid, connectionResourceId: device, node };
 }
 
 /** Now, where the stanza tells no time that a number can hold. */

@@ -1,5 +1,6 @@
 import type { ContactSide, ContactState } from "@bimip/nats";
 import {
+  BLOCK_REFUSALS,
   ContactAction,
   ContactActionSchema,
   ContactRelationship,
@@ -93,13 +94,13 @@ export const CONTACT_TABLE: readonly ContactRow[] = [
     actions: [REQUEST, ACCEPT, DENY],
     blocks: true,
     code: ErrorCode.CONFLICT,
-    refusal: "to.eid: is blocked by you, unblock first",
+    refusal: `to.eid: ${BLOCK_REFUSALS.byYou}`,
   },
   {
     actions: [REQUEST, ACCEPT, DENY],
     blockedBy: true,
     code: ErrorCode.NOT_ALLOWED,
-    refusal: "to.eid: does not take stanzas from you",
+    refusal: `to.eid: ${BLOCK_REFUSALS.byThem}`,
   },
   // Asking to follow. Who asked to be a contact has agreed to be seen.
   {

@@ -1,35 +1,26 @@
-/** The longest timer that Node keeps, 24.8 days. */
-const MAX_TIMER_MS = 2_147_483_647;
+import { alarmAt } from "@bimip/runtime";
 
 /** One alarm per key; a new one replaces the older. */
 export class Alarms {
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #stops = new Map<string, () => void>();
 
   /** @param atMs epoch milliseconds; past: soon */
   set(key: string, atMs: number, ring: () => void): void {
     this.clear(key);
-    const leftMs = Math.max(atMs - Date.now(), 0);
-    const next =
-      leftMs > MAX_TIMER_MS
-        ? () => this.set(key, atMs, ring)
-        : () => {
-            // Timers ring up to a millisecond early, and clocks are set.
-            if (Date.now() < atMs) return this.set(key, atMs, ring);
-            this.#timers.delete(key);
-            ring();
-          };
-    this.#timers.set(key, setTimeout(next, Math.min(leftMs, MAX_TIMER_MS)).unref());
+    const rings = (): void => {
+      this.#stops.delete(key);
+      ring();
+    };
+    this.#stops.set(key, alarmAt(atMs, rings));
   }
 
   clear(key: string): void {
-    const timer = this.#timers.get(key);
-    if (timer === undefined) return;
-    clearTimeout(timer);
-    this.#timers.delete(key);
+    this.#stops.get(key)?.();
+    this.#stops.delete(key);
   }
 
   clearAll(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
+    for (const stop of this.#stops.values()) stop();
+    this.#stops.clear();
   }
 }

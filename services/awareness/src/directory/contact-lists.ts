@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { dropOldest } from "@bimip/runtime";
 import { isRelation } from "../contacts/contact-pair.js";
 import { type ContactRecord, contactKeysOf, createTurns, type Link, scanBucket } from "@bimip/nats";
 
@@ -66,12 +67,7 @@ export class ContactLists {
     const { eid } = record;
     this.#changed.delete(eid);
     this.#changed.set(eid, revision);
-    if (this.#changed.size > MAX_CHANGED) {
-      for (const oldest of this.#changed.keys()) {
-        this.#changed.delete(oldest);
-        break;
-      }
-    }
+    if (this.#changed.size > MAX_CHANGED) dropOldest(this.#changed);
     this.#loading.get(eid)?.changes.push({ record, revision });
     const kept = this.#lists.get(eid);
     if (kept === undefined) return;

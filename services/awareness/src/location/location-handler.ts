@@ -1,7 +1,8 @@
-import { fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { ContactRecord } from "@bimip/nats";
 import {
   ErrorCode,
+  IdentitySchema,
   type LocationRequest,
   type LocationResponseSchema,
   type LocationStream,
@@ -11,8 +12,8 @@ import type { ContactLists } from "../directory/contact-lists.js";
 import { fromOtherSide, isAccepted, maySee } from "../contacts/who-may-see.js";
 import type { Directory } from "../directory/directory.js";
 import type { Fanout } from "../telling/fanout.js";
-import { coarsened } from "./precision.js";
-import { byPrecision } from "../telling/teller.js";
+import { senderOf } from "../sender.js";
+import { byPrecision, coarsened } from "./precision.js";
 
 export interface LocationHandlerOptions {
   readonly directory: Directory;
@@ -52,7 +53,7 @@ export function createLocationHandler({
     }
     const stamped: LocationStream = {
       ...stanza,
-      from: { $typeName: "bimip.Identity", eid, connectionResourceId: device, node },
+      from: create(IdentitySchema, senderOf({ eid, device, node })),
       timestamp: stanza.timestamp === 0n ? BigInt(Date.now()) : stanza.timestamp,
     };
     for (const [precisionM, peers] of byPrecision(recipients, list)) {

@@ -1,3 +1,5 @@
+import type { ContactRecord } from "@bimip/nats";
+
 /** Where somebody is. */
 export interface Position {
   readonly latitude: number;
@@ -25,4 +27,19 @@ function middle(degrees: number, limit: number, step: number): number {
   const width = (2 * limit) / count;
   const index = Math.min(Math.floor((degrees + limit) / width), count - 1);
   return (index + 0.5) * width - limit;
+}
+
+/** Users by how exactly they may know where the owner of the list is; whoever is not in it is the owner. */
+export function byPrecision(
+  to: Iterable<string>,
+  list: ReadonlyMap<string, ContactRecord>,
+): ReadonlyMap<number, string[]> {
+  const groups = new Map<number, string[]>();
+  for (const eid of to) {
+    const precisionM = list.get(eid)?.precisionM ?? 0;
+    const group = groups.get(precisionM);
+    if (group === undefined) groups.set(precisionM, [eid]);
+    else group.push(eid);
+  }
+  return groups;
 }

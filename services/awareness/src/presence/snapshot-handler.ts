@@ -1,11 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContactRecord } from "@bimip/nats";
 import { AwarenessStatus, type SnapshotRequest, type SnapshotResponseSchema } from "@bimip/protocol";
-import { customBytes } from "../telling/awareness-bytes.js";
+import { customBytes, stateBytes } from "../telling/awareness-bytes.js";
 import type { ContactLists } from "../directory/contact-lists.js";
 import { maySee } from "../contacts/who-may-see.js";
 import type { Directory } from "../directory/directory.js";
-import { stateBytes } from "../telling/teller.js";
 
 export interface SnapshotHandlerOptions {
   readonly directory: Directory;

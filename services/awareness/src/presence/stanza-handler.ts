@@ -1,4 +1,4 @@
-import { fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ContactRecord } from "@bimip/nats";
 import {
   type Awareness,
@@ -8,11 +8,14 @@ import {
   AwarenessStatus,
   AwarenessType,
   ErrorCode,
+  IdentitySchema,
   LocationSharing,
 } from "@bimip/protocol";
 import type { ContactLists } from "../directory/contact-lists.js";
 import { fromOtherSide, maySee } from "../contacts/who-may-see.js";
 import type { Directory } from "../directory/directory.js";
+import { senderOf } from "../sender.js";
+import { located } from "../telling/awareness-bytes.js";
 import type { Fanout } from "../telling/fanout.js";
 import { coarsened, type Position } from "../location/precision.js";
 import type { Registry } from "../sessions/registry.js";
@@ -103,7 +106,7 @@ async function directed(
   const position = precisionM < 0 ? undefined : positionOf(awareness);
   const stamped: Awareness = {
     ...awareness,
-    from: { $typeName: "bimip.Identity", eid, connectionResourceId: device, node },
+    from: create(IdentitySchema, senderOf({ eid, device, node })),
     timestamp: awareness.timestamp === 0n ? BigInt(Date.now()) : awareness.timestamp,
     visibility: 0,
     ...located(position === undefined ? undefined : coarsened(position, precisionM)),
@@ -120,9 +123,4 @@ function mayBeTold(record: ContactRecord | undefined, visibility: number): boole
 /** location_sharing 0 strips the coordinates. */
 function positionOf({ locationSharing, latitude, longitude }: Awareness): Position | undefined {
   return locationSharing === LocationSharing.ON ? { latitude, longitude } : undefined;
-}
-
-function located(position: Position | undefined) {
-  const { latitude = 0, longitude = 0 } = position ?? {};
-  return { locationSharing: position === undefined ? LocationSharing.OFF : LocationSharing.ON, latitude, longitude };
 }

@@ -1,5 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type AwarenessVisibilityResSchema, AwarenessVisibilitySchema, type VisibilityRequest } from "@bimip/protocol";
+import { senderOf } from "../sender.js";
 import type { Fanout } from "../telling/fanout.js";
 import type { Users } from "./users.js";
 
@@ -22,7 +23,7 @@ export function createVisibilityHandler({
     const { revision } = await users.setVisibility(eid, deviceId, type);
     await reached(revision);
     const timestamp = BigInt(Date.now());
-    const from = { eid, connectionResourceId: deviceId, node };
+    const from = senderOf({ eid, device: deviceId, node });
     const stanza = create(AwarenessVisibilitySchema, { id, from, type, timestamp });
     const value = toBinary(AwarenessVisibilitySchema, stanza);
     fanout.send([eid], { eid, notDevice: deviceId }, { case: "visibility", value });

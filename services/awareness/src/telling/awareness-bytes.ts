@@ -11,37 +11,33 @@ export interface Told {
 }
 
 /** A user's presence as an encoded Awareness of type 1. */
-export function presenceBytes(eid: string, visible: Visible, { id = "", position }: Told = {}): Uint8Array {
-  const { status, details, atMs, untilMs } = visible;
-  return encode({
-    id,
-    from: fromOf(eid, visible),
-    type: AwarenessType.PRESENCE,
-    status,
-    details,
-    ttl: ttlS(untilMs),
-    timestamp: BigInt(atMs),
-    ...located(position),
-  });
+export function presenceBytes(eid: string, visible: Visible, told: Told = {}): Uint8Array {
+  return saidBytes(eid, visible, AwarenessType.PRESENCE, visible, told);
 }
 
 /** What a user said of type 2, as an encoded Awareness. */
-export function customBytes(
+export function customBytes(eid: string, visible: Visible, custom: CustomStatus, told: Told = {}): Uint8Array {
+  return saidBytes(eid, visible, AwarenessType.STATUS, custom, told);
+}
+
+/** A user's whole state: presence, and what they said of type 2. */
+export function stateBytes(eid: string, visible: Visible): Uint8Array[] {
+  const { custom } = visible;
+  const presence = presenceBytes(eid, visible);
+  if (custom === undefined || visible.status === AwarenessStatus.OFFLINE) return [presence];
+  return [presence, customBytes(eid, visible, custom)];
+}
+
+function saidBytes(
   eid: string,
   visible: Visible,
-  { status, details, untilMs, atMs }: CustomStatus,
-  { id = "", position }: Told = {},
+  type: AwarenessType,
+  { status, details, atMs, untilMs }: Pick<CustomStatus, "status" | "details" | "atMs" | "untilMs">,
+  { id = "", position }: Told,
 ): Uint8Array {
-  return encode({
-    id,
-    from: fromOf(eid, visible),
-    type: AwarenessType.STATUS,
-    status,
-    details,
-    ttl: ttlS(untilMs),
-    timestamp: BigInt(atMs),
-    ...located(position),
-  });
+  const ttl = ttlS(untilMs);
+  const timestamp = BigInt(atMs);
+  return encode({ id, from: fromOf(eid, visible), type, status, details, ttl, timestamp, ...located(position) });
 }
 
 /**
@@ -71,6 +67,8 @@ function ttlS(untilMs: number): number {
 /** What the field holds. */
 const MAX_TTL_S = 2_147_483_647;
 
-function located(position: Position | undefined) {
-  return position === undefined ? {} : { locationSharing: LocationSharing.ON, ...position };
+/** The fields of a position; undefined: that it is not shared. */
+export function located(position: Position | undefined) {
+  const { latitude = 0, longitude = 0 } = position ?? {};
+  return { locationSharing: position === undefined ? LocationSharing.OFF : LocationSharing.ON, latitude, longitude };
 }

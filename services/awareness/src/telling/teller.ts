@@ -2,13 +2,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ContactRecord } from "@bimip/nats";
 import { AwarenessStatus, Visibility } from "@bimip/protocol";
 import type { Logger } from "@bimip/runtime";
-import { customBytes, hiddenBytes, presenceBytes, type Told } from "./awareness-bytes.js";
+import { customBytes, hiddenBytes, presenceBytes, stateBytes, type Told } from "./awareness-bytes.js";
 import type { ContactLists } from "../directory/contact-lists.js";
 import { fromOtherSide, isAccepted, maySee } from "../contacts/who-may-see.js";
 import type { Change, Directory } from "../directory/directory.js";
 import type { Fanout } from "./fanout.js";
 import type { AwarenessMetrics } from "../metrics.js";
-import { coarsened, type Position } from "../location/precision.js";
+import { byPrecision, coarsened, type Position } from "../location/precision.js";
 import { sameCustom, samePresence, sameVisible, type Visible } from "../directory/visible.js";
 
 /** The stanza that made a change: what of it is told but kept nowhere. */
@@ -317,27 +317,4 @@ function newsBytes(eid: string, now: Visible, news: News, told: Told): Uint8Arra
     ? presenceBytes(eid, { ...now, status: AwarenessStatus.ONLINE, details: "", untilMs: 0 })
     : undefined;
   return [end, first, second].filter((bytes) => bytes !== undefined);
-}
-
-/** A user's whole state: presence, and what they said of type 2. */
-export function stateBytes(eid: string, visible: Visible): Uint8Array[] {
-  const { custom } = visible;
-  const presence = presenceBytes(eid, visible);
-  if (custom === undefined || visible.status === AwarenessStatus.OFFLINE) return [presence];
-  return [presence, customBytes(eid, visible, custom)];
-}
-
-/** Users by how exactly they may know where the owner of the list is; whoever is not in it is the owner. */
-export function byPrecision(
-  to: Iterable<string>,
-  list: ReadonlyMap<string, ContactRecord>,
-): ReadonlyMap<number, string[]> {
-  const groups = new Map<number, string[]>();
-  for (const eid of to) {
-    const precisionM = list.get(eid)?.precisionM ?? 0;
-    const group = groups.get(precisionM);
-    if (group === undefined) groups.set(precisionM, [eid]);
-    else group.push(eid);
-  }
-  return groups;
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { call, type Procedure, stepMs } from "@bimip/nats";
+import { call, type Procedure, jitteredStepMs } from "@bimip/nats";
 import { BimipError, ErrorCode, type Frame } from "@bimip/protocol";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Gateway } from "../gateway.js";
@@ -47,7 +47,7 @@ export async function ask<Req extends DescMessage, Res extends DescMessage>(
       if (leftMs < 1) throw givenUp();
       return await call(link.nc, procedure, request, Math.min(TIMEOUT_MS, leftMs));
     } catch (error) {
-      const waitMs = stepMs(RETRY_MS, failures) * (0.5 + Math.random());
+      const waitMs = jitteredStepMs(RETRY_MS, failures);
       if (performance.now() + waitMs >= stanza.deadlineMs) throw givenUp(error);
       await delay(waitMs);
     }

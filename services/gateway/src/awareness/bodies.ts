@@ -1,5 +1,5 @@
-import { encodeBody } from "@bimip/protocol";
-import { type Change, CHANGES_ROUTE } from "./change.js";
+import { BODY_ROUTE, encodeBody } from "@bimip/protocol";
+import type { Change } from "./change.js";
 
 /** `Body.route` of the Bodies that a list is told by. */
 export interface Routes {
@@ -9,7 +9,7 @@ export interface Routes {
   readonly before: number;
 }
 
-const CHANGES: Routes = { last: CHANGES_ROUTE, before: CHANGES_ROUTE };
+const CHANGES: Routes = { last: BODY_ROUTE.changes, before: BODY_ROUTE.changes };
 
 /** Of Awareness in one Body. */
 const MAX_BYTES = 512 * 1_024;

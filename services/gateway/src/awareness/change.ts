@@ -3,17 +3,11 @@ import {
   AwarenessSchema,
   AwarenessStatus,
   AwarenessType,
+  BODY_ROUTE,
   encodeBody,
   encodePayload,
 } from "@bimip/protocol";
 import { fromBinary } from "@bufbuild/protobuf";
-
-/** `Body.route` of a complete snapshot, or of its end: whoever is not in it is not visible. */
-export const SNAPSHOT_ROUTE = 9;
-/** `Body.route` of what a longer snapshot begins with: more of it follows. */
-export const SNAPSHOT_PART_ROUTE = 10;
-/** `Body.route` of changes. */
-export const CHANGES_ROUTE = 2;
 
 const { ONLINE, OFFLINE } = AwarenessStatus;
 
@@ -35,7 +29,7 @@ export class Change {
     this.about = about;
     this.revision = revision;
     this.frame = asBody
-      ? encodeBody({ route: CHANGES_ROUTE, awareness: [payload], timestampMs: Date.now() })
+      ? encodeBody({ route: BODY_ROUTE.changes, awareness: [payload], timestampMs: Date.now() })
       : encodePayload("awareness", payload);
     // Never a view of what came from NATS: it would keep the whole chunk that was read from the socket.
     this.payload = asBody ? payload.slice() : this.frame.subarray(this.frame.length - payload.length);

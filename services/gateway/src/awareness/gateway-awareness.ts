@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { GATEWAY_SUBJECT_KINDS, type Link, stepMs, SUBJECTS } from "@bimip/nats";
+import { GATEWAY_SUBJECT_KINDS, type Link, jitteredStepMs, SUBJECTS } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
 import type { Msg } from "@nats-io/nats-core";
 import type { GatewayMetrics } from "../metrics.js";
@@ -111,7 +111,7 @@ export class GatewayAwareness {
         for (const session of this.#o.users.sessions()) session.awareness.missed(head);
         return;
       } catch {
-        await delay(stepMs(RETRY_MS, failures++) * (0.5 + Math.random()));
+        await delay(jitteredStepMs(RETRY_MS, failures++));
       }
     }
   }

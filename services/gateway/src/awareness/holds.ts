@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { call, type Link, PROCEDURES, stepMs } from "@bimip/nats";
+import { call, type Link, PROCEDURES, jitteredStepMs } from "@bimip/nats";
 import type { Session } from "../session.js";
 import type { Users } from "../users.js";
 
@@ -65,7 +65,7 @@ export class Holds {
           break;
         } catch (error) {
           if (failures === 0) this.#o.onError(error);
-          await delay(stepMs(RETRY_MS, failures) * (0.5 + Math.random()));
+          await delay(jitteredStepMs(RETRY_MS, failures));
         }
       }
     }

@@ -1,3 +1,5 @@
+import { dropOldest } from "@bimip/runtime";
+
 /** Replicas that are remembered; one that is started again has another name. */
 const MAX_REPLICAS = 256;
 
@@ -19,18 +21,10 @@ export class Numbered {
     this.#last.set(replica, number);
     // Nothing is known of what it told before, but that its first message is number 1.
     if (known === undefined) {
-      this.#forgetOldest();
+      if (this.#last.size > MAX_REPLICAS) dropOldest(this.#last);
       return isRepeat || number === 1;
     }
     // A replica for which this gateway held nobody for a while begins at 1 again.
     return number <= (isRepeat ? known : known + 1);
-  }
-
-  #forgetOldest(): void {
-    if (this.#last.size <= MAX_REPLICAS) return;
-    for (const replica of this.#last.keys()) {
-      this.#last.delete(replica);
-      return;
-    }
   }
 }

@@ -1,6 +1,7 @@
 // What one device is told, against a truth in memory: changes that come late, twice and in any order, replicas that lag, lost
 // ones, a slow socket, in seeded random order. Shows that the device ends with what is true, and never goes back on the way.
 // NATS, sockets and the answers of awareness are in test/integration.
+// Longer than other files: half of it is the world that the random histories run in.
 import {
   type Awareness,
   AwarenessFanoutSchema,

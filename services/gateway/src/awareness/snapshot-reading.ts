@@ -1,12 +1,11 @@
-import { encodePayload, type SnapshotResponse } from "@bimip/protocol";
+import { BODY_ROUTE, encodePayload, type SnapshotResponse } from "@bimip/protocol";
 import { encodeBodies } from "./bodies.js";
-import { SNAPSHOT_PART_ROUTE, SNAPSHOT_ROUTE } from "./change.js";
 
 /** Why a session gets a snapshot. */
 export type SnapshotReason = "connect" | "slow" | "reconnect";
 
-const PART = { last: SNAPSHOT_PART_ROUTE, before: SNAPSHOT_PART_ROUTE };
-const END = { last: SNAPSHOT_ROUTE, before: SNAPSHOT_PART_ROUTE };
+const PART = { last: BODY_ROUTE.snapshotPart, before: BODY_ROUTE.snapshotPart };
+const END = { last: BODY_ROUTE.snapshot, before: BODY_ROUTE.snapshotPart };
 
 /** A snapshot on its way to one device: page by page, the next one is asked for when the socket took the one before. */
 export class SnapshotReading {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { call, type Link, PROCEDURES, stepMs } from "@bimip/nats";
+import { call, type Link, PROCEDURES, jitteredStepMs } from "@bimip/nats";
 import type { SessionAwareness } from "./session-awareness.js";
 
 export interface SnapshotsOptions {
@@ -47,7 +47,7 @@ export class Snapshots {
         await this.#read(awareness);
       } catch (error) {
         if (awareness.failures === 0) this.#o.onError(error);
-        const waitMs = stepMs(RETRY_MS, awareness.failures) * (0.5 + Math.random());
+        const waitMs = jitteredStepMs(RETRY_MS, awareness.failures);
         awareness.failed();
         if (!this.#stopped) this.#queue.push(awareness);
         // The reader waits, not the session: while nobody answers, no more than these ask.

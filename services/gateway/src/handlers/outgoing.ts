@@ -1,3 +1,4 @@
+import { dropOldest } from "@bimip/runtime";
 /** A message on its way from the device to the logs. */
 export interface OutgoingMessage {
   readonly kind: "message" | "pushNotification";
@@ -60,7 +61,7 @@ export class Outgoing {
     const earliest = before !== undefined && before.order < order ? before : { id, order };
     const untilMs = performance.now() + REFUSED_MS;
     this.#refusals.set(to, { id: earliest.id, order: earliest.order, untilMs, repeat: Number.POSITIVE_INFINITY });
-    if (this.#refusals.size > MAX_REFUSALS) this.#dropOldest();
+    if (this.#refusals.size > MAX_REFUSALS) dropOldest(this.#refusals);
   }
 
   /** Whether it may go on, or must wait for an earlier one to be repeated. */
@@ -79,12 +80,5 @@ export class Outgoing {
   /** It goes to the logs: if it is what was waited for, nothing is waited for any more. */
   passed({ to, order }: OutgoingMessage): void {
     if (this.#refusals.size > 0 && this.#refusals.get(to)?.repeat === order) this.#refusals.delete(to);
-  }
-
-  #dropOldest(): void {
-    for (const to of this.#refusals.keys()) {
-      this.#refusals.delete(to);
-      return;
-    }
   }
 }
