@@ -12,6 +12,7 @@ import { type Stack, startStack } from "@bimip/devstack";
 import { median, percentiles } from "./percentiles.js";
 import type { Member, PresenceOrder, Way } from "./presence-generator.js";
 import { threadMicros } from "./process-stats.js";
+import { runScript } from "../load/run-script.js";
 
 const { values: args } = parseArgs({
   options: {
@@ -168,7 +169,7 @@ function show(rounds: readonly Round[]): void {
   process.stdout.write(`figures: ${args.json}\n`);
 }
 
-async function main(): Promise<void> {
+async function main(): Promise<boolean> {
   const dataDir = await mkdtemp(join(tmpdir(), "bimip-presence-"));
   const stack = await startStack({ dataDir, env: { ...process.env, BIMIP_LOG_LEVEL: "warn" }, port: 0 });
   const bench = new PresenceBench(stack);
@@ -182,6 +183,7 @@ async function main(): Promise<void> {
       rounds.push(await bench.round());
     }
     show(rounds);
+    return true;
   } finally {
     bench.stop();
     await stack.stop();
@@ -189,10 +191,4 @@ async function main(): Promise<void> {
   }
 }
 
-const late = setTimeout(() => {
-  process.stderr.write(`not done in ${DEADLINE_MS / 60_000} minutes\n`);
-  process.exit(2);
-}, DEADLINE_MS);
-late.unref();
-if (args.help) process.stdout.write(`${HELP}\n`);
-else await main();
+await runScript({ help: args.help ? HELP : undefined, deadlineMs: DEADLINE_MS, main });

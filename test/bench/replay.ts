@@ -14,6 +14,7 @@ import { median } from "./percentiles.js";
 import { cpuMicros, MemoryWatch } from "./process-stats.js";
 import { fillLog, measureRawRead } from "./raw-log.js";
 import { LiteSocket } from "./ws-lite.js";
+import { runScript } from "../load/run-script.js";
 
 const { values: args } = parseArgs({
   options: {
@@ -172,10 +173,4 @@ function show(rounds: readonly Round[], long: Awaited<ReturnType<ReplayBench["me
   return bounded;
 }
 
-const late = setTimeout(() => {
-  process.stderr.write(`not done in ${DEADLINE_MS / 60_000} minutes\n`);
-  process.exit(2);
-}, DEADLINE_MS);
-late.unref();
-if (args.help) process.stdout.write(`${HELP}\n`);
-else process.exitCode = (await main()) ? 0 : 1;
+await runScript({ help: args.help ? HELP : undefined, deadlineMs: DEADLINE_MS, main });

@@ -1,5 +1,6 @@
 // AwarenessContact at the level of the awareness service: two replicas over one real bucket; whom they tell is the test's to
 // note. Cannot show: sockets and gateways (contact-life.test.ts), nor what presence follows (who-may-see.test.ts).
+// Longer than other files: every row of the table of contacts needs the same two replicas over one nats-server.
 import {
   type AtomicWrite,
   BUCKETS,

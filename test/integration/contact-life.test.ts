@@ -1,5 +1,6 @@
 // The life of a contact over real sockets, two gateways, two replicas of awareness: requests, answers, removal, blocks, the
 // list, with all devices of both users in step. Cannot show: who sees whom then (who-may-see.test.ts), faults (test/e2e).
+// Longer than other files: all of it runs on one system, whose start costs more than any of its tests.
 import {
   type AwarenessContact,
   AwarenessStatus,

@@ -1,5 +1,6 @@
 // Presence over real sockets, two gateways, two replicas of awareness: what a user's devices say, what others are shown of
 // it, when, and what a block cuts off. Cannot show: who may see whom in every case (who-may-see.test.ts), faults (test/e2e).
+// Longer than other files: all of it runs on one system, whose start costs more than any of its tests.
 import { setTimeout as delay } from "node:timers/promises";
 import {
   type Awareness,

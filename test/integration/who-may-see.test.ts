@@ -7,6 +7,7 @@ import { accept, ask, befriend, block } from "../kit/contacts.js";
 import type { Device } from "../kit/device.js";
 import { eventually } from "../kit/eventually.js";
 import { startSystem, type System } from "../kit/system.js";
+import { inBatches } from "../load/crowd.js";
 
 const { ONLINE, OFFLINE, AWAY, BUSY, DND } = AwarenessStatus;
 const { UNILATERAL, MUTUAL } = ContactRelationship;
@@ -81,11 +82,8 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-/** Does the same with many, some at a time. */
-async function inBatches<T>(items: readonly T[], work: (item: T, at: number) => Promise<unknown>): Promise<void> {
-  for (let from = 0; from < items.length; from += BATCH)
-    await Promise.all(items.slice(from, from + BATCH).map((item, at) => work(item, from + at)));
-}
+const someAtATime = <T>(items: readonly T[], work: (item: T, at: number) => Promise<unknown>): Promise<unknown[]> =>
+  inBatches(items, work, BATCH);
 
 async function relate(relation: Relation, viewer: Device, seen: Device): Promise<void> {
   const relationship = relation === "asked to follow" || relation === "follows" ? UNILATERAL : MUTUAL;
@@ -129,36 +127,36 @@ test("relations, settings and blocks are made", async () => {
       seenUsers.push({ eid, state, visibility, devices: [await system.device(eid, "phone")] });
     }
   }
-  await inBatches(seenUsers, ({ devices: [device], visibility }) =>
+  await someAtATime(seenUsers, ({ devices: [device], visibility }) =>
     (device as Device).visibilityDone(VISIBILITIES[visibility]),
   );
   const cells = seenUsers.flatMap((seen) =>
     RELATIONS.flatMap((relation) => BLOCKS.map((blocked) => ({ seen, relation, blocked }))),
   );
-  await inBatches(cells, async ({ seen, relation, blocked }, at) => {
+  await someAtATime(cells, async ({ seen, relation, blocked }, at) => {
     viewers.push(await makeViewer(seen, relation, blocked, at));
   });
   expect(viewers).toHaveLength(STATES.length * 3 * RELATIONS.length * BLOCKS.length);
   // Of the 216, those that the sentence names: 3 × public and 2 × contacts, without a block, in each state.
   expect(viewers.filter(({ may }) => may)).toHaveLength(STATES.length * 5);
-  await inBatches(seenUsers, async (seen) => {
+  await someAtATime(seenUsers, async (seen) => {
     await seen.devices[0]?.close();
     seen.devices = [];
   });
 });
 
 test("live: what those who may see are shown when devices come, say something and go; the others nothing", async () => {
-  await inBatches(viewersOf(STATES), async ({ device, seen, may, name }) => {
+  await someAtATime(viewersOf(STATES), async ({ device, seen, may, name }) => {
     await eventually(`offline: ${name}`, () => !may || device.presenceOf(seen.eid) === OFFLINE);
   });
   // From here on, with the OFFLINE of those who were shown it.
   const before = new Map(viewers.map(({ device }) => [device, device.picture.told.length]));
-  await inBatches(among(["one device", "two devices", "in grace"]), async (seen, at) => {
+  await someAtATime(among(["one device", "two devices", "in grace"]), async (seen, at) => {
     seen.devices.push(await system.device(seen.eid, "phone", { gateway: at % 2 }));
     if (seen.state === "two devices")
       seen.devices.push(await system.device(seen.eid, "laptop", { gateway: (at + 1) % 2 }));
   });
-  await inBatches(viewersOf(["one device", "two devices", "in grace"]), async ({ device, seen, may }) => {
+  await someAtATime(viewersOf(["one device", "two devices", "in grace"]), async ({ device, seen, may }) => {
     if (may) await device.sees(seen.eid, ONLINE);
   });
   for (const { devices } of among(["one device"])) devices[0]?.awareness({ status: DND });
@@ -166,7 +164,7 @@ test("live: what those who may see are shown when devices come, say something an
     devices[0]?.awareness({ status: AWAY });
     devices[1]?.awareness({ status: BUSY });
   }
-  await inBatches(viewersOf(["one device", "two devices"]), async ({ device, seen, may }) => {
+  await someAtATime(viewersOf(["one device", "two devices"]), async ({ device, seen, may }) => {
     if (may) await device.sees(seen.eid, LOOKS[seen.state].now);
   });
   await beaconSays("all came");
@@ -192,7 +190,7 @@ test("directed: delivered to that user alone where they may see, else 403, whate
   }
   // Three of the four states have a device that can say something, and each viewer can.
   expect(sent).toHaveLength(viewers.length + (viewers.length * 3) / 4);
-  await inBatches(sent, async ({ id, by, to, may, name }) => {
+  await someAtATime(sent, async ({ id, by, to, may, name }) => {
     if (!may) {
       const { code, details } = await by.refusal(id);
       expect({ name, code, details }).toMatchObject({
@@ -240,14 +238,14 @@ async function expectSnapshot({ device, seen, may, name }: Viewer, gateway: numb
 
 test("the snapshot of a later connect holds those whom one may see, offline ones too, and nobody else", async () => {
   const [stay, go] = [viewersOf(["offline", "one device", "two devices"]), viewersOf(["in grace"])];
-  await inBatches(stay, expectSnapshot);
+  await someAtATime(stay, expectSnapshot);
   const leftAtMs = performance.now();
-  await inBatches(among(["in grace"]), async ({ devices }) => devices[0]?.close());
-  await inBatches(go, expectSnapshot);
+  await someAtATime(among(["in grace"]), async ({ devices }) => devices[0]?.close());
+  await someAtATime(go, expectSnapshot);
   const tookMs = performance.now() - leftAtMs;
   expect(tookMs, "else the grace period was over").toBeLessThan(GRACE_MS);
   for (const { device, seen, may, name } of go) if (may) expect(device.presenceOf(seen.eid), name).toBe(ONLINE);
-  await inBatches(go, async ({ device, seen, may }) => {
+  await someAtATime(go, async ({ device, seen, may }) => {
     if (may) await device.sees(seen.eid, OFFLINE);
   });
   expect(performance.now() - leftAtMs).toBeGreaterThan(GRACE_MS);

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { startTestStack } from "../kit/stack.js";
 import { type FlappingReport, runFlapping } from "./flapping-run.js";
+import { runScript } from "./run-script.js";
 
 const { values: args } = parseArgs({
   options: {
@@ -75,10 +76,4 @@ function show({ users, online, connects, refused, lost, told, changes, settledMs
   return good;
 }
 
-const late = setTimeout(() => {
-  process.stderr.write(`not done in ${DEADLINE_MS / 60_000} minutes\n`);
-  process.exit(2);
-}, DEADLINE_MS);
-late.unref();
-if (args.help) process.stdout.write(`${HELP}\n`);
-else process.exitCode = (await main()) ? 0 : 1;
+await runScript({ help: args.help ? HELP : undefined, deadlineMs: DEADLINE_MS, main });

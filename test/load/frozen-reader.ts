@@ -11,6 +11,7 @@ import { MemoryWatch } from "../bench/process-stats.js";
 import { flood, FloodReader } from "./flood.js";
 import { SteadyTraffic } from "./steady-traffic.js";
 import { table } from "./table.js";
+import { runScript } from "./run-script.js";
 
 const { values: args } = parseArgs({
   options: {
@@ -223,10 +224,4 @@ function token(stack: Stack, eid: string, scope?: string): Promise<string> {
   return issueToken({ secret: stack.secret, eid, device: "load", ...(scope !== undefined && { scope }) });
 }
 
-const late = setTimeout(() => {
-  process.stderr.write(`not done in ${DEADLINE_MS / 60_000} minutes\n`);
-  process.exit(2);
-}, DEADLINE_MS);
-late.unref();
-if (args.help) process.stdout.write(`${HELP}\n`);
-else process.exitCode = (await main()) ? 0 : 1;
+await runScript({ help: args.help ? HELP : undefined, deadlineMs: DEADLINE_MS, main });

@@ -8,6 +8,7 @@ import { startStack } from "@bimip/devstack";
 import { connectNats } from "@bimip/nats";
 import { type RaceReport, runRaces } from "./race-run.js";
 import { table } from "./table.js";
+import { runScript } from "./run-script.js";
 
 const { values: args } = parseArgs({
   options: {
@@ -85,10 +86,4 @@ function show(report: RaceReport, wanted: number): boolean {
   return good;
 }
 
-const late = setTimeout(() => {
-  process.stderr.write(`not done in ${DEADLINE_MS / 60_000} minutes\n`);
-  process.exit(2);
-}, DEADLINE_MS);
-late.unref();
-if (args.help) process.stdout.write(`${HELP}\n`);
-else process.exitCode = (await main()) ? 0 : 1;
+await runScript({ help: args.help ? HELP : undefined, deadlineMs: DEADLINE_MS, main });
