@@ -6,6 +6,8 @@ export const LIMITS = {
   deviceBytes: 128,
   /** The id of a stanza. */
   idBytes: 128,
+  /** An access or refresh token, or the `jti` of one. */
+  tokenBytes: 16_384,
   /** The `type` of a Message, PushNotification or Event. */
   typeBytes: 128,
   /** One stanza as a client may send it; larger is answered with 413. */

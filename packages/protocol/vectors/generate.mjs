@@ -47,6 +47,13 @@ const message = {
   monotonicId: "300",
   previousId: big,
 };
+const openSession = {
+  device: "phone",
+  node: "gateway-1",
+  sessionId: "s-1",
+  since: timestamp,
+  address: "2001:db8::1",
+};
 const awareness = {
   id: "a-1",
   from,
@@ -165,15 +172,18 @@ const serverMessages = {
     address: "192.0.2.1",
     gateway: "g1",
     since: "1732365000123",
+    number: "12",
+    ageMs: "350",
+    over: big,
   },
-  SessionEventRes: { epoch: big },
+  SessionEventRes: { epoch: big, contested: "6" },
   SessionClaim: { device: "phone", sessionId: "s-1", epoch: "7" },
   HoldRequest: {
     node: "gateway-1",
     gateway: "g1",
     sessions: [{ eid: "alice@example.com", device: "phone", sessionId: "s-1", timestamp, address: "192.0.2.1" }],
   },
-  HoldResponse: {},
+  HoldResponse: { stale: ["s-1", "s-2"] },
   AwarenessRequest: {
     eid: "alice@example.com",
     device: "phone",
@@ -309,6 +319,36 @@ const serverMessages = {
   EraseRequest: { eid: "alice@example.com" },
   EraseResponse: { erased: "12", trimmedTo: "9007199254740993" },
   LogTrimmed: { trimmedTo: "9007199254740993" },
+  RevokeRequest: {
+    device: { eid: "alice@example.com", device: "phone" },
+    expiresAt: timestamp,
+    by: "admin@example.com",
+    seenOnly: true,
+  },
+  DeviceName: { eid: "alice@example.com", device: "phone" },
+  RevokeResponse: { code: 422, details: "jti: is missing", revision: "9007199254740993" },
+  RefreshRequest: {
+    eid: "alice@example.com",
+    device: "phone",
+    refreshToken: "eyJ.eyJ.c2ln",
+    scopes: ["refresh", "push"],
+    name: "Alice",
+    issuedAtS: "1732365000",
+  },
+  RefreshResponse: {
+    code: 401,
+    details: "refresh_token: was revoked",
+    token: "eyJ.eyJ.c2ln",
+    refreshToken: "eyJ.eyJ.c2ln",
+    expiresAt: timestamp,
+    eid: "alice@example.com",
+    device: "phone",
+  },
+  SessionsRequest: { eid: "alice@example.com", device: "phone" },
+  SessionsResponse: { sessions: [openSession, { ...openSession, device: "tablet" }] },
+  OpenSession: openSession,
+  EndRequest: { device: "phone", sessionId: "s-1", logout: "CAESAA==" },
+  EndResponse: {},
 };
 
 /** The vectors without `goHex`: name, type, hex by protobufjs, value as proto3 JSON. */

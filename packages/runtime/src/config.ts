@@ -23,9 +23,7 @@ function readSetting(name: SettingName, env: Environment): Read {
   // Compose files and shells hand over an unset variable as an empty one.
   const given = env[name] === "" ? undefined : env[name];
   const source = given ?? (typeof row.default === "function" ? row.default() : row.default);
-  if (source === undefined) {
-    return row.required ? { ok: false, problem: `${name} is required: ${row.type}` } : { ok: true, value: undefined };
-  }
+  if (source === undefined) return { ok: true, value: undefined };
   const parsed = row.parse.safeParse(source);
   if (parsed.success) return { ok: true, value: parsed.data };
   const expected = parsed.error.issues[0]?.message ?? `expected ${row.type}`;
@@ -45,8 +43,8 @@ function unknownVariables(env: Environment): string[] {
 /**
  * Reads the named variables and freezes the result. An unset or empty variable takes its default.
  *
- * @throws ConfigError listing every problem at once: a value that does not parse, a required one that is missing, and
- * any `BIMIP_*` variable, named here or not, that the catalogue does not hold.
+ * @throws ConfigError listing every problem at once: a value that does not parse, and any `BIMIP_*` variable, named here or
+ * not, that the catalogue does not hold.
  */
 export function loadConfig<K extends SettingName>(
   names: readonly K[],

@@ -16,5 +16,5 @@ export {
   type Metrics,
 } from "./metrics.js";
 export { type ReadyMessage, type RunningService, runService, type ServiceContext } from "./run-service.js";
-export type { Setting } from "./setting.js";
+export type { Rate, Setting } from "./setting.js";
 export { type SettingName, type Settings, settings, settingsTable } from "./settings.js";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createLogger } from "./index.js";
+import { createLogger, settings } from "./index.js";
 
 function capture(level: string) {
   const lines: string[] = [];
@@ -26,6 +26,16 @@ test("secrets are not written", () => {
   logger.child({ password: "hunter2" }).warn("three");
   expect(text()).not.toContain("hunter2");
   expect(text().split("\n")).toHaveLength(4);
+});
+
+test("settings that are secret, and what a push subscription is made of, are not written", () => {
+  const { logger, text } = capture("info");
+  const secretSettings = Object.entries(settings).filter(([, row]) => row.secret);
+  expect(secretSettings.length).toBeGreaterThan(2);
+  for (const [name] of secretSettings) logger.info({ [name]: "hunter2", config: { [name]: "hunter2" } }, "settings");
+  logger.info({ refreshToken: "hunter2", key: { privateKey: "hunter2", seed: "hunter2" } }, "keys");
+  logger.info({ push: { endpoint: "https://push/hunter2", keys: { auth: "hunter2", p256dh: "hunter2" } } }, "push");
+  expect(text()).not.toContain("hunter2");
 });
 
 test("errors keep their cause", () => {

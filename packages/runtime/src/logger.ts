@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from "pino";
+import { settings } from "./settings.js";
 
 export type { Logger } from "pino";
 
@@ -11,7 +12,17 @@ const secretKeys = [
   "authorization",
   "secret",
   "password",
-  "BIMIP_JWT_SECRET",
+  "passphrase",
+  "privateKey",
+  "private_key",
+  "seed",
+  "cookie",
+  // What a browser's push subscription is made of: whoever has it may push.
+  "subscription",
+  "endpoint",
+  "p256dh",
+  "auth",
+  ...Object.entries(settings).flatMap(([name, { secret }]) => (secret ? [name] : [])),
 ];
 
 // pino's wildcards stand for exactly one level, so each depth is named.

@@ -6,12 +6,13 @@ export interface Setting<T> {
   readonly parse: z.ZodType<T, string>;
   /** What the table prints as the type, with range and unit. */
   readonly type: string;
-  /** The text used when the variable is unset or empty; a function where it depends on the machine. */
+  /**
+   * The text used when the variable is unset or empty; a function where it depends on the machine. Without one the value
+   * is `undefined` then.
+   */
   readonly default: string | (() => string) | undefined;
   /** What the table prints as the default; needed where `default` is a function. */
   readonly defaultText: string;
-  /** Unset is a problem. Without it an unset variable that has no default is `undefined`. */
-  readonly required: boolean;
   /** The value is never repeated in a problem's text. */
   readonly secret: boolean;
   /** One or two sentences for the operator. */
@@ -36,7 +37,6 @@ export function whole(row: Common & { min: number; max: number; default: number;
     type: row.unit === undefined ? range : `${range}, ${row.unit}`,
     default: String(row.default),
     defaultText: `\`${row.default}\``,
-    required: false,
     secret: false,
     doc: row.doc,
   };
@@ -49,7 +49,6 @@ export function choice<const T extends string>(row: Common & { of: readonly [T, 
     type: row.of.map((word) => `\`${word}\``).join(", "),
     default: row.default,
     defaultText: `\`${row.default}\``,
-    required: false,
     secret: false,
     doc: row.doc,
   };
@@ -65,15 +64,61 @@ export function text<T>(
   row: TextRow<T> & ({ default: string } | { default: () => string; defaultText: string }),
 ): Setting<T> {
   const defaultText = "defaultText" in row ? row.defaultText : `\`${row.default}\``;
-  return { ...row, defaultText, required: false, secret: row.secret ?? false };
-}
-
-/** A value that the operator has to give. */
-export function requiredText<T>(row: TextRow<T>): Setting<T> {
-  return { ...row, default: undefined, defaultText: "none, required", required: true, secret: row.secret ?? false };
+  return { ...row, defaultText, secret: row.secret ?? false };
 }
 
 /** A value that may be absent; it is then `undefined`. */
 export function optionalText<T>(row: TextRow<T>): Setting<T | undefined> {
-  return { ...row, default: undefined, defaultText: "none", required: false, secret: row.secret ?? false };
+  return { ...row, default: undefined, defaultText: "none", secret: row.secret ?? false };
+}
+
+/** So many a second on average, so many at once. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/** `<a second>/<burst>` for a token bucket, or `off`, which is undefined. */
+export function rate(row: Common & { default: string; unit?: string }): Setting<Rate | undefined> {
+  const expected = "expected <a second>/<burst> such as 50/200, or off";
+  return {
+    parse: z
+      .string()
+      .regex(/^(?:off|\d{1,9}(?:\.\d{1,3})?\/\d{1,9})$/, expected)
+      .transform((value) => {
+        if (value === "off") return undefined;
+        const [perSecond, burst] = value.split("/").map(Number) as [number, number];
+        return { perSecond, burst };
+      })
+      .refine((value) => value === undefined || (value.perSecond > 0 && value.burst >= 1), expected),
+    type: `\`<a second>/<burst>\`${row.unit === undefined ? "" : `, ${row.unit},`} or \`off\``,
+    default: row.default,
+    defaultText: `\`${row.default}\``,
+    secret: false,
+    doc: row.doc,
+  };
+}
+
+/** Values between commas; spaces around them do not count. None where the default is none, at least one otherwise. */
+export function list(
+  row: Common & { type: string; default: string; each?: { test(value: string): boolean }; expected?: string },
+): Setting<readonly string[]> {
+  const { each, expected = `expected ${row.type}` } = row;
+  return {
+    parse: z
+      .string()
+      .transform((value) =>
+        value
+          .split(",")
+          .map((one) => one.trim())
+          .filter((one) => one !== ""),
+      )
+      .refine((values) => values.length > 0 || row.default === "", expected)
+      .refine((values) => each === undefined || values.every((one) => each.test(one)), expected),
+    type: row.type,
+    default: row.default,
+    defaultText: row.default === "" ? "none" : `\`${row.default}\``,
+    secret: false,
+    doc: row.doc,
+  };
 }

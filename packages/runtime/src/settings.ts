@@ -1,11 +1,11 @@
 import { hostname } from "node:os";
 import { z } from "zod";
-import { choice, optionalText, requiredText, type Setting, text, whole } from "./setting.js";
+import { limitSettings } from "./limit-settings.js";
+import { choice, optionalText, type Setting, text, whole } from "./setting.js";
+import { MIN_SECRET_BYTES, tokenSettings } from "./token-settings.js";
+import { transportSettings } from "./transport-settings.js";
 
 const port = { min: 0, max: 65_535 } as const;
-
-// 32 bytes is the least that HS256 may be keyed with (RFC 7518, 3.2).
-const minSecretBytes = 32;
 
 const replicaCounts = { "1": 1, "3": 3, "5": 5 } as const;
 
@@ -26,7 +26,7 @@ export const settings = {
   BIMIP_PORT: whole({
     ...port,
     default: 4001,
-    doc: "Port of the gateway: `/v1/ws` and, in development, `/healthz`, `/readyz` and `/metrics`. 0 takes any free port.",
+    doc: "Port of the gateway: `/v1/ws`, `/healthz` and, without `BIMIP_ADMIN_PORT`, `/readyz` and `/metrics`. 0 takes any free port.",
   }),
   BIMIP_HOST: text({
     parse: z.string(),
@@ -34,17 +34,7 @@ export const settings = {
     default: "127.0.0.1",
     doc: "Address the gateway listens on. `0.0.0.0` for every interface.",
   }),
-  BIMIP_JWT_SECRET: requiredText({
-    parse: z
-      .string()
-      .refine(
-        (value) => Buffer.byteLength(value) >= minSecretBytes,
-        `expected at least ${minSecretBytes} bytes of UTF-8`,
-      ),
-    type: `text of at least ${minSecretBytes} bytes`,
-    secret: true,
-    doc: "Key of the tokens' HS256 signature. `npm start` makes one and keeps it in the data directory.",
-  }),
+  ...tokenSettings,
   BIMIP_DATA_DIR: text({
     parse: z.string(),
     type: "directory",
@@ -148,10 +138,10 @@ export const settings = {
     parse: z
       .string()
       .refine(
-        (value) => Buffer.byteLength(value) >= minSecretBytes,
-        `expected at least ${minSecretBytes} bytes of UTF-8`,
+        (value) => Buffer.byteLength(value) >= MIN_SECRET_BYTES,
+        `expected at least ${MIN_SECRET_BYTES} bytes of UTF-8`,
       ),
-    type: `text of at least ${minSecretBytes} bytes`,
+    type: `text of at least ${MIN_SECRET_BYTES} bytes`,
     secret: true,
     doc: "Key of the webhook's signature (HMAC-SHA256). Required with `BIMIP_PUSH_WEBHOOK_URL`.",
   }),
@@ -290,6 +280,8 @@ export const settings = {
     default: 5_000,
     doc: "How long a connection without a token has for its first frame.",
   }),
+  ...limitSettings,
+  ...transportSettings,
   BIMIP_IDLE_TIMEOUT_S: whole({
     min: 8,
     max: 960,

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file bimip/server/server.proto.
  */
 export const file_bimip_server_server: GenFile = /*@__PURE__*/
-  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkinwEKDFNlc3Npb25FdmVudBILCgNlaWQYASABKAkSDgoGZGV2aWNlGAIgASgJEgwKBG5vZGUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIMCgRvcGVuGAUgASgIEhEKCXRpbWVzdGFtcBgGIAEoAxIPCgdhZGRyZXNzGAcgASgJEg8KB2dhdGV3YXkYCCABKAkSDQoFc2luY2UYCSABKAMiIAoPU2Vzc2lvbkV2ZW50UmVzEg0KBWVwb2NoGAEgASgDIkEKDFNlc3Npb25DbGFpbRIOCgZkZXZpY2UYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRINCgVlcG9jaBgDIAEoAyJaCgtIb2xkUmVxdWVzdBIMCgRub2RlGAEgASgJEg8KB2dhdGV3YXkYAiABKAkSLAoIc2Vzc2lvbnMYAyADKAsyGi5iaW1pcC5zZXJ2ZXIuU2Vzc2lvbkV2ZW50Ig4KDEhvbGRSZXNwb25zZSJkChBBd2FyZW5lc3NSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEhEKCWF3YXJlbmVzcxgFIAEoDCIyChFBd2FyZW5lc3NSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkiWwoOQ29udGFjdFJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIMCgRub2RlGAMgASgJEg8KB2NvbnRhY3QYBCABKAwSDQoFYWZ0ZXIYBSABKAkiUAoPQ29udGFjdFJlc3BvbnNlEgwKBGNvZGUYASABKAUSDwoHZGV0YWlscxgCIAEoCRIQCghjb250YWN0cxgDIAMoDBIMCgRuZXh0GAQgASgJInEKEVZpc2liaWxpdHlSZXF1ZXN0EgoKAmlkGAEgASgJEgsKA2VpZBgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSDAoEbm9kZRgEIAEoCRIMCgR0eXBlGAUgASgFEhQKDGRpc3BsYXlfbmFtZRgGIAEoCSI/Cg9TbmFwc2hvdFJlcXVlc3QSCwoDZWlkGAEgASgJEhAKCHJldmlzaW9uGAIgASgDEg0KBWFmdGVyGAMgASgJInMKEFNuYXBzaG90UmVzcG9uc2USLQoHZW50cmllcxgBIAMoCzIcLmJpbWlwLnNlcnZlci5Bd2FyZW5lc3NFbnRyeRIQCghyZXZpc2lvbhgCIAEoAxIMCgRuZXh0GAMgASgJEhAKCHJlcXVlc3RzGAQgAygMIjAKDkF3YXJlbmVzc0VudHJ5EgsKA2VpZBgBIAEoCRIRCglhd2FyZW5lc3MYAiABKAwiXQoPTG9jYXRpb25SZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEbm9kZRgDIAEoCRIQCghsb2NhdGlvbhgEIAEoDBINCgVvcmRlchgFIAEoAyIxChBMb2NhdGlvblJlc3BvbnNlEgwKBGNvZGUYASABKAUSDwoHZGV0YWlscxgCIAEoCSLeAQoPQXdhcmVuZXNzRmFub3V0EgoKAnRvGAEgAygJEgsKA2VpZBgCIAEoCRISCgpub3RfZGV2aWNlGAMgASgJEhAKCHJldmlzaW9uGAQgASgDEg8KB2FzX2JvZHkYBSABKAgSEwoJYXdhcmVuZXNzGAYgASgMSAASEgoIbG9jYXRpb24YByABKAxIABIRCgdjb250YWN0GAggASgMSAASFAoKdmlzaWJpbGl0eRgJIAEoDEgAEg8KB3JlcGxpY2EYCiABKAkSDgoGbnVtYmVyGAsgASgDQggKBnN0YW56YSIyCg1Bd2FyZW5lc3NUb2xkEg8KB3JlcGxpY2EYASABKAkSEAoIcmV2aXNpb24YAiABKAMiLQoLRmxvd0NoYW5nZWQSCwoDZWlkGAEgASgJEhEKCW90aGVyX2VpZBgCIAEoCSJdCg1SZXN1bWVSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDQoFYWZ0ZXIYAyABKAMSEQoJdGltZXN0YW1wGAQgASgDEg0KBWVwb2NoGAUgASgDIoQBCg5SZXN1bWVSZXNwb25zZRINCgVhZnRlchgBIAEoAxIQCghmaXJzdF9pZBgCIAEoAxIMCgRoZWFkGAMgASgDEg0KBWVwb2NoGAQgASgDEg8KB2RldGFpbHMYBSABKAkSEwoLYmV5b25kX2hlYWQYBiABKAgSDgoGaGFuZGVkGAcgASgDImsKD1Byb2dyZXNzUmVxdWVzdBItCgdkZXZpY2VzGAEgAygLMhwuYmltaXAuc2VydmVyLkRldmljZVByb2dyZXNzEikKBXVzZXJzGAIgAygLMhouYmltaXAuc2VydmVyLlVzZXJQcm9ncmVzcyISChBQcm9ncmVzc1Jlc3BvbnNlIn0KDkRldmljZVByb2dyZXNzEgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDgoGY3Vyc29yGAMgASgDEg4KBmhhbmRlZBgEIAEoAxIMCgRyZWFkGAUgASgDEhEKCWxhc3Rfc2VlbhgGIAEoAxINCgVlcG9jaBgHIAEoAyJpCgxVc2VyUHJvZ3Jlc3MSCwoDZWlkGAEgASgJEg4KBnB1c2hlZBgCIAEoAxItCghyZWNlaXB0cxgDIAMoCzIbLmJpbWlwLnNlcnZlci5SZWNlaXB0c0dpdmVuEg0KBWVwb2NoGAQgASgDIjAKDVJlY2VpcHRzR2l2ZW4SDgoGc3RhdHVzGAEgASgFEg8KB2luZGV4ZXMYAiADKAMiHgoPUmVjZWlwdHNSZXF1ZXN0EgsKA2VpZBgBIAEoCSJQChBSZWNlaXB0c1Jlc3BvbnNlEi0KCHJlY2VpcHRzGAEgAygLMhsuYmltaXAuc2VydmVyLlJlY2VpcHRzR2l2ZW4SDQoFZXBvY2gYAiABKAMibQoOSGlzdG9yeVJlcXVlc3QSCwoDZWlkGAEgASgJEgwKBHdpdGgYAiABKAkSDgoGYmVmb3JlGAMgASgDEg0KBWFmdGVyGAQgASgDEg0KBWxpbWl0GAUgASgFEhIKCmV2ZXJ5dGhpbmcYBiABKAgiPAoPSGlzdG9yeVJlc3BvbnNlEg0KBWl0ZW1zGAEgAygMEgwKBG5leHQYAiABKAMSDAoEZG9uZRgDIAEoCCIqCg1VbnJlYWRSZXF1ZXN0EgsKA2VpZBgBIAEoCRIMCgR3aXRoGAIgASgJIkcKDlVucmVhZFJlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5iaW1pcC5zZXJ2ZXIuVW5yZWFkRnJvbRINCgV0b3RhbBgCIAEoBSI5CgpVbnJlYWRGcm9tEgsKA2VpZBgBIAEoCRINCgVjb3VudBgCIAEoBRIPCgdsYXN0X2lkGAMgASgDIloKE1N1YnNjcmlwdGlvblJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIUCgxzdWJzY3JpcHRpb24YAyABKAkSEAoIZXhwZWN0ZWQYBCABKAkiFgoUU3Vic2NyaXB0aW9uUmVzcG9uc2UiHwoQUHVzaFN0YXRlUmVxdWVzdBILCgNlaWQYASABKAkiowEKEVB1c2hTdGF0ZVJlc3BvbnNlEg0KBWFja2VkGAEgASgDEg4KBnB1c2hlZBgCIAEoAxINCgVlcG9jaBgDIAEoAxI1Cg1zdWJzY3JpcHRpb25zGAQgAygLMh4uYmltaXAuc2VydmVyLlB1c2hTdWJzY3JpcHRpb24SKQoHZGV2aWNlcxgFIAMoCzIYLmJpbWlwLnNlcnZlci5QdXNoRGV2aWNlIiwKClB1c2hEZXZpY2USDgoGZGV2aWNlGAEgASgJEg4KBmN1cnNvchgCIAEoAyI4ChBQdXNoU3Vic2NyaXB0aW9uEg4KBmRldmljZRgBIAEoCRIUCgxzdWJzY3JpcHRpb24YAiABKAkiGwoMRXJhc2VSZXF1ZXN0EgsKA2VpZBgBIAEoCSIzCg1FcmFzZVJlc3BvbnNlEg4KBmVyYXNlZBgBIAEoAxISCgp0cmltbWVkX3RvGAIgASgDIiAKCkxvZ1RyaW1tZWQSEgoKdHJpbW1lZF90bxgBIAEoA2IGcHJvdG8z");
+  fileDesc("ChliaW1pcC9zZXJ2ZXIvc2VydmVyLnByb3RvEgxiaW1pcC5zZXJ2ZXIinAEKFkF3YXJlbmVzc1Zpc2liaWxpdHlSZXMSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgR0eXBlGAQgASgFEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZzdGF0dXMYBiABKAUSDwoHbWVzc2FnZRgHIAEoCRIUCgxkaXNwbGF5X25hbWUYCCABKAkiLwoLRmxvd1JlcXVlc3QSEAoIZnJvbV9laWQYASABKAkSDgoGdG9fZWlkGAIgASgJIi0KDEZsb3dSZXNwb25zZRIMCgRjb2RlGAEgASgFEg8KB2RldGFpbHMYAiABKAkizQEKDFNlc3Npb25FdmVudBILCgNlaWQYASABKAkSDgoGZGV2aWNlGAIgASgJEgwKBG5vZGUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIMCgRvcGVuGAUgASgIEhEKCXRpbWVzdGFtcBgGIAEoAxIPCgdhZGRyZXNzGAcgASgJEg8KB2dhdGV3YXkYCCABKAkSDQoFc2luY2UYCSABKAMSDgoGbnVtYmVyGAogASgDEg4KBmFnZV9tcxgLIAEoAxIMCgRvdmVyGAwgASgDIjMKD1Nlc3Npb25FdmVudFJlcxINCgVlcG9jaBgBIAEoAxIRCgljb250ZXN0ZWQYAiABKAMiQQoMU2Vzc2lvbkNsYWltEg4KBmRldmljZRgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEg0KBWVwb2NoGAMgASgDIloKC0hvbGRSZXF1ZXN0EgwKBG5vZGUYASABKAkSDwoHZ2F0ZXdheRgCIAEoCRIsCghzZXNzaW9ucxgDIAMoCzIaLmJpbWlwLnNlcnZlci5TZXNzaW9uRXZlbnQiHQoMSG9sZFJlc3BvbnNlEg0KBXN0YWxlGAEgAygJImQKEEF3YXJlbmVzc1JlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIMCgRub2RlGAMgASgJEhIKCnNlc3Npb25faWQYBCABKAkSEQoJYXdhcmVuZXNzGAUgASgMIjIKEUF3YXJlbmVzc1Jlc3BvbnNlEgwKBGNvZGUYASABKAUSDwoHZGV0YWlscxgCIAEoCSJbCg5Db250YWN0UmVxdWVzdBILCgNlaWQYASABKAkSDgoGZGV2aWNlGAIgASgJEgwKBG5vZGUYAyABKAkSDwoHY29udGFjdBgEIAEoDBINCgVhZnRlchgFIAEoCSJQCg9Db250YWN0UmVzcG9uc2USDAoEY29kZRgBIAEoBRIPCgdkZXRhaWxzGAIgASgJEhAKCGNvbnRhY3RzGAMgAygMEgwKBG5leHQYBCABKAkicQoRVmlzaWJpbGl0eVJlcXVlc3QSCgoCaWQYASABKAkSCwoDZWlkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIMCgRub2RlGAQgASgJEgwKBHR5cGUYBSABKAUSFAoMZGlzcGxheV9uYW1lGAYgASgJIj8KD1NuYXBzaG90UmVxdWVzdBILCgNlaWQYASABKAkSEAoIcmV2aXNpb24YAiABKAMSDQoFYWZ0ZXIYAyABKAkicwoQU25hcHNob3RSZXNwb25zZRItCgdlbnRyaWVzGAEgAygLMhwuYmltaXAuc2VydmVyLkF3YXJlbmVzc0VudHJ5EhAKCHJldmlzaW9uGAIgASgDEgwKBG5leHQYAyABKAkSEAoIcmVxdWVzdHMYBCADKAwiMAoOQXdhcmVuZXNzRW50cnkSCwoDZWlkGAEgASgJEhEKCWF3YXJlbmVzcxgCIAEoDCJdCg9Mb2NhdGlvblJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIMCgRub2RlGAMgASgJEhAKCGxvY2F0aW9uGAQgASgMEg0KBW9yZGVyGAUgASgDIjEKEExvY2F0aW9uUmVzcG9uc2USDAoEY29kZRgBIAEoBRIPCgdkZXRhaWxzGAIgASgJIt4BCg9Bd2FyZW5lc3NGYW5vdXQSCgoCdG8YASADKAkSCwoDZWlkGAIgASgJEhIKCm5vdF9kZXZpY2UYAyABKAkSEAoIcmV2aXNpb24YBCABKAMSDwoHYXNfYm9keRgFIAEoCBITCglhd2FyZW5lc3MYBiABKAxIABISCghsb2NhdGlvbhgHIAEoDEgAEhEKB2NvbnRhY3QYCCABKAxIABIUCgp2aXNpYmlsaXR5GAkgASgMSAASDwoHcmVwbGljYRgKIAEoCRIOCgZudW1iZXIYCyABKANCCAoGc3RhbnphIjIKDUF3YXJlbmVzc1RvbGQSDwoHcmVwbGljYRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoAyItCgtGbG93Q2hhbmdlZBILCgNlaWQYASABKAkSEQoJb3RoZXJfZWlkGAIgASgJIl0KDVJlc3VtZVJlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRINCgVhZnRlchgDIAEoAxIRCgl0aW1lc3RhbXAYBCABKAMSDQoFZXBvY2gYBSABKAMihAEKDlJlc3VtZVJlc3BvbnNlEg0KBWFmdGVyGAEgASgDEhAKCGZpcnN0X2lkGAIgASgDEgwKBGhlYWQYAyABKAMSDQoFZXBvY2gYBCABKAMSDwoHZGV0YWlscxgFIAEoCRITCgtiZXlvbmRfaGVhZBgGIAEoCBIOCgZoYW5kZWQYByABKAMiawoPUHJvZ3Jlc3NSZXF1ZXN0Ei0KB2RldmljZXMYASADKAsyHC5iaW1pcC5zZXJ2ZXIuRGV2aWNlUHJvZ3Jlc3MSKQoFdXNlcnMYAiADKAsyGi5iaW1pcC5zZXJ2ZXIuVXNlclByb2dyZXNzIhIKEFByb2dyZXNzUmVzcG9uc2UifQoORGV2aWNlUHJvZ3Jlc3MSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCRIOCgZjdXJzb3IYAyABKAMSDgoGaGFuZGVkGAQgASgDEgwKBHJlYWQYBSABKAMSEQoJbGFzdF9zZWVuGAYgASgDEg0KBWVwb2NoGAcgASgDImkKDFVzZXJQcm9ncmVzcxILCgNlaWQYASABKAkSDgoGcHVzaGVkGAIgASgDEi0KCHJlY2VpcHRzGAMgAygLMhsuYmltaXAuc2VydmVyLlJlY2VpcHRzR2l2ZW4SDQoFZXBvY2gYBCABKAMiMAoNUmVjZWlwdHNHaXZlbhIOCgZzdGF0dXMYASABKAUSDwoHaW5kZXhlcxgCIAMoAyIeCg9SZWNlaXB0c1JlcXVlc3QSCwoDZWlkGAEgASgJIlAKEFJlY2VpcHRzUmVzcG9uc2USLQoIcmVjZWlwdHMYASADKAsyGy5iaW1pcC5zZXJ2ZXIuUmVjZWlwdHNHaXZlbhINCgVlcG9jaBgCIAEoAyJtCg5IaXN0b3J5UmVxdWVzdBILCgNlaWQYASABKAkSDAoEd2l0aBgCIAEoCRIOCgZiZWZvcmUYAyABKAMSDQoFYWZ0ZXIYBCABKAMSDQoFbGltaXQYBSABKAUSEgoKZXZlcnl0aGluZxgGIAEoCCI8Cg9IaXN0b3J5UmVzcG9uc2USDQoFaXRlbXMYASADKAwSDAoEbmV4dBgCIAEoAxIMCgRkb25lGAMgASgIIioKDVVucmVhZFJlcXVlc3QSCwoDZWlkGAEgASgJEgwKBHdpdGgYAiABKAkiRwoOVW5yZWFkUmVzcG9uc2USJgoEcm93cxgBIAMoCzIYLmJpbWlwLnNlcnZlci5VbnJlYWRGcm9tEg0KBXRvdGFsGAIgASgFIjkKClVucmVhZEZyb20SCwoDZWlkGAEgASgJEg0KBWNvdW50GAIgASgFEg8KB2xhc3RfaWQYAyABKAMiWgoTU3Vic2NyaXB0aW9uUmVxdWVzdBILCgNlaWQYASABKAkSDgoGZGV2aWNlGAIgASgJEhQKDHN1YnNjcmlwdGlvbhgDIAEoCRIQCghleHBlY3RlZBgEIAEoCSIWChRTdWJzY3JpcHRpb25SZXNwb25zZSIfChBQdXNoU3RhdGVSZXF1ZXN0EgsKA2VpZBgBIAEoCSKjAQoRUHVzaFN0YXRlUmVzcG9uc2USDQoFYWNrZWQYASABKAMSDgoGcHVzaGVkGAIgASgDEg0KBWVwb2NoGAMgASgDEjUKDXN1YnNjcmlwdGlvbnMYBCADKAsyHi5iaW1pcC5zZXJ2ZXIuUHVzaFN1YnNjcmlwdGlvbhIpCgdkZXZpY2VzGAUgAygLMhguYmltaXAuc2VydmVyLlB1c2hEZXZpY2UiLAoKUHVzaERldmljZRIOCgZkZXZpY2UYASABKAkSDgoGY3Vyc29yGAIgASgDIjgKEFB1c2hTdWJzY3JpcHRpb24SDgoGZGV2aWNlGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoCSIbCgxFcmFzZVJlcXVlc3QSCwoDZWlkGAEgASgJIjMKDUVyYXNlUmVzcG9uc2USDgoGZXJhc2VkGAEgASgDEhIKCnRyaW1tZWRfdG8YAiABKAMiIAoKTG9nVHJpbW1lZBISCgp0cmltbWVkX3RvGAEgASgDIpQBCg1SZXZva2VSZXF1ZXN0Eg0KA2p0aRgBIAEoCUgAEg0KA2VpZBgCIAEoCUgAEioKBmRldmljZRgDIAEoCzIYLmJpbWlwLnNlcnZlci5EZXZpY2VOYW1lSAASEgoKZXhwaXJlc19hdBgEIAEoAxIKCgJieRgFIAEoCRIRCglzZWVuX29ubHkYBiABKAhCBgoEd2hhdCIpCgpEZXZpY2VOYW1lEgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkiQQoOUmV2b2tlUmVzcG9uc2USDAoEY29kZRgBIAEoBRIPCgdkZXRhaWxzGAIgASgJEhAKCHJldmlzaW9uGAMgASgDIncKDlJlZnJlc2hSZXF1ZXN0EgsKA2VpZBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSFQoNcmVmcmVzaF90b2tlbhgDIAEoCRIOCgZzY29wZXMYBCADKAkSDAoEbmFtZRgFIAEoCRITCgtpc3N1ZWRfYXRfcxgGIAEoAyKHAQoPUmVmcmVzaFJlc3BvbnNlEgwKBGNvZGUYASABKAUSDwoHZGV0YWlscxgCIAEoCRINCgV0b2tlbhgDIAEoCRIVCg1yZWZyZXNoX3Rva2VuGAQgASgJEhIKCmV4cGlyZXNfYXQYBSABKAMSCwoDZWlkGAYgASgJEg4KBmRldmljZRgHIAEoCSIuCg9TZXNzaW9uc1JlcXVlc3QSCwoDZWlkGAEgASgJEg4KBmRldmljZRgCIAEoCSI/ChBTZXNzaW9uc1Jlc3BvbnNlEisKCHNlc3Npb25zGAEgAygLMhkuYmltaXAuc2VydmVyLk9wZW5TZXNzaW9uIl8KC09wZW5TZXNzaW9uEg4KBmRldmljZRgBIAEoCRIMCgRub2RlGAIgASgJEhIKCnNlc3Npb25faWQYAyABKAkSDQoFc2luY2UYBCABKAMSDwoHYWRkcmVzcxgFIAEoCSJACgpFbmRSZXF1ZXN0Eg4KBmRldmljZRgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEg4KBmxvZ291dBgDIAEoDCINCgtFbmRSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Awareness's answer to VisibilityRequest.
@@ -178,6 +178,27 @@ export type SessionEvent = Message<"bimip.server.SessionEvent"> & {
    * @generated from field: int64 since = 9;
    */
   since: bigint;
+
+  /**
+   * Which session of the gateway's process it is, from 1 on: of two of a device there the higher number is the newer one. 0 = not said.
+   *
+   * @generated from field: int64 number = 10;
+   */
+  number: bigint;
+
+  /**
+   * How long it had been open when this was told, by the gateway's steady clock.
+   *
+   * @generated from field: int64 age_ms = 11;
+   */
+  ageMs: bigint;
+
+  /**
+   * It is to take the device over from the open session that an earlier answer told of: that answer's `contested`.
+   *
+   * @generated from field: int64 over = 12;
+   */
+  over: bigint;
 };
 
 /**
@@ -197,6 +218,13 @@ export type SessionEventRes = Message<"bimip.server.SessionEventRes"> & {
    * @generated from field: int64 epoch = 1;
    */
   epoch: bigint;
+
+  /**
+   * Not registered yet, since another session of the device is open: whoever still wants to asks again with this as `over`.
+   *
+   * @generated from field: int64 contested = 2;
+   */
+  contested: bigint;
 };
 
 /**
@@ -271,6 +299,12 @@ export const HoldRequestSchema: GenMessage<HoldRequest> = /*@__PURE__*/
  * @generated from message bimip.server.HoldResponse
  */
 export type HoldResponse = Message<"bimip.server.HoldResponse"> & {
+  /**
+   * `session_id` of those that a newer session of their device has taken over from: they have to end.
+   *
+   * @generated from field: repeated string stale = 1;
+   */
+  stale: string[];
 };
 
 /**
@@ -1468,4 +1502,349 @@ export type LogTrimmed = Message<"bimip.server.LogTrimmed"> & {
  */
 export const LogTrimmedSchema: GenMessage<LogTrimmed> = /*@__PURE__*/
   messageDesc(file_bimip_server_server, 43);
+
+/**
+ * Gateway or operator to router: refuse tokens from now on. The asker has checked who may. Stored before it is answered; gateways
+ * end the sessions of such tokens within a second.
+ *
+ * @generated from message bimip.server.RevokeRequest
+ */
+export type RevokeRequest = Message<"bimip.server.RevokeRequest"> & {
+  /**
+   * @generated from oneof bimip.server.RevokeRequest.what
+   */
+  what: {
+    /**
+     * The token of this id.
+     *
+     * @generated from field: string jti = 1;
+     */
+    value: string;
+    case: "jti";
+  } | {
+    /**
+     * Every token of the account that was issued up to this second.
+     *
+     * @generated from field: string eid = 2;
+     */
+    value: string;
+    case: "eid";
+  } | {
+    /**
+     * Those of them that open this device.
+     *
+     * @generated from field: bimip.server.DeviceName device = 3;
+     */
+    value: DeviceName;
+    case: "device";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * When the token expires, epoch milliseconds; 0 = not known. Only beside `jti`.
+   *
+   * @generated from field: int64 expires_at = 4;
+   */
+  expiresAt: bigint;
+
+  /**
+   * Who asks, for the log: an EID, or `operator`.
+   *
+   * @generated from field: string by = 5;
+   */
+  by: string;
+
+  /**
+   * Beside `device`: refused with 404 unless the registry has ever seen it. For accounts, which could make up devices without end.
+   *
+   * @generated from field: bool seen_only = 6;
+   */
+  seenOnly: boolean;
+};
+
+/**
+ * Describes the message bimip.server.RevokeRequest.
+ * Use `create(RevokeRequestSchema)` to create a new message.
+ */
+export const RevokeRequestSchema: GenMessage<RevokeRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 44);
+
+/**
+ * @generated from message bimip.server.DeviceName
+ */
+export type DeviceName = Message<"bimip.server.DeviceName"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+};
+
+/**
+ * Describes the message bimip.server.DeviceName.
+ * Use `create(DeviceNameSchema)` to create a new message.
+ */
+export const DeviceNameSchema: GenMessage<DeviceName> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 45);
+
+/**
+ * @generated from message bimip.server.RevokeResponse
+ */
+export type RevokeResponse = Message<"bimip.server.RevokeResponse"> & {
+  /**
+   * 0 = done, else a bimip.ErrorCode.
+   *
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * @generated from field: string details = 2;
+   */
+  details: string;
+
+  /**
+   * Revision in the bucket of revocations: gateways that have read so far refuse.
+   *
+   * @generated from field: int64 revision = 3;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message bimip.server.RevokeResponse.
+ * Use `create(RevokeResponseSchema)` to create a new message.
+ */
+export const RevokeResponseSchema: GenMessage<RevokeResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 46);
+
+/**
+ * Gateway to router: a new access token, and the refresh token for the next one.
+ *
+ * @generated from message bimip.server.RefreshRequest
+ */
+export type RefreshRequest = Message<"bimip.server.RefreshRequest"> & {
+  /**
+   * The session's; empty where the connection has not authenticated yet: then the refresh token tells.
+   *
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * Empty: begin a family of refresh tokens for this session's device.
+   *
+   * @generated from field: string refresh_token = 3;
+   */
+  refreshToken: string;
+
+  /**
+   * Of the session's token, where a family begins.
+   *
+   * @generated from field: repeated string scopes = 4;
+   */
+  scopes: string[];
+
+  /**
+   * @generated from field: string name = 5;
+   */
+  name: string;
+
+  /**
+   * When the session's token was issued, epoch seconds; 0 = not said.
+   *
+   * @generated from field: int64 issued_at_s = 6;
+   */
+  issuedAtS: bigint;
+};
+
+/**
+ * Describes the message bimip.server.RefreshRequest.
+ * Use `create(RefreshRequestSchema)` to create a new message.
+ */
+export const RefreshRequestSchema: GenMessage<RefreshRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 47);
+
+/**
+ * @generated from message bimip.server.RefreshResponse
+ */
+export type RefreshResponse = Message<"bimip.server.RefreshResponse"> & {
+  /**
+   * 0 = done, else a bimip.ErrorCode.
+   *
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * @generated from field: string details = 2;
+   */
+  details: string;
+
+  /**
+   * @generated from field: string token = 3;
+   */
+  token: string;
+
+  /**
+   * @generated from field: string refresh_token = 4;
+   */
+  refreshToken: string;
+
+  /**
+   * Of the access token, epoch milliseconds.
+   *
+   * @generated from field: int64 expires_at = 5;
+   */
+  expiresAt: bigint;
+
+  /**
+   * @generated from field: string eid = 6;
+   */
+  eid: string;
+
+  /**
+   * @generated from field: string device = 7;
+   */
+  device: string;
+};
+
+/**
+ * Describes the message bimip.server.RefreshResponse.
+ * Use `create(RefreshResponseSchema)` to create a new message.
+ */
+export const RefreshResponseSchema: GenMessage<RefreshResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 48);
+
+/**
+ * Gateway to awareness: the open sessions of an account.
+ *
+ * @generated from message bimip.server.SessionsRequest
+ */
+export type SessionsRequest = Message<"bimip.server.SessionsRequest"> & {
+  /**
+   * @generated from field: string eid = 1;
+   */
+  eid: string;
+
+  /**
+   * Of this device alone; empty: of all.
+   *
+   * @generated from field: string device = 2;
+   */
+  device: string;
+};
+
+/**
+ * Describes the message bimip.server.SessionsRequest.
+ * Use `create(SessionsRequestSchema)` to create a new message.
+ */
+export const SessionsRequestSchema: GenMessage<SessionsRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 49);
+
+/**
+ * @generated from message bimip.server.SessionsResponse
+ */
+export type SessionsResponse = Message<"bimip.server.SessionsResponse"> & {
+  /**
+   * @generated from field: repeated bimip.server.OpenSession sessions = 1;
+   */
+  sessions: OpenSession[];
+};
+
+/**
+ * Describes the message bimip.server.SessionsResponse.
+ * Use `create(SessionsResponseSchema)` to create a new message.
+ */
+export const SessionsResponseSchema: GenMessage<SessionsResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 50);
+
+/**
+ * @generated from message bimip.server.OpenSession
+ */
+export type OpenSession = Message<"bimip.server.OpenSession"> & {
+  /**
+   * @generated from field: string device = 1;
+   */
+  device: string;
+
+  /**
+   * @generated from field: string node = 2;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * @generated from field: int64 since = 4;
+   */
+  since: bigint;
+
+  /**
+   * @generated from field: string address = 5;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message bimip.server.OpenSession.
+ * Use `create(OpenSessionSchema)` to create a new message.
+ */
+export const OpenSessionSchema: GenMessage<OpenSession> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 51);
+
+/**
+ * Gateway to the gateway that holds this session: end it. Whoever does not hold it does not answer.
+ *
+ * @generated from message bimip.server.EndRequest
+ */
+export type EndRequest = Message<"bimip.server.EndRequest"> & {
+  /**
+   * @generated from field: string device = 1;
+   */
+  device: string;
+
+  /**
+   * @generated from field: string session_id = 2;
+   */
+  sessionId: string;
+
+  /**
+   * bimip.Logout that the device is told before.
+   *
+   * @generated from field: bytes logout = 3;
+   */
+  logout: Uint8Array;
+};
+
+/**
+ * Describes the message bimip.server.EndRequest.
+ * Use `create(EndRequestSchema)` to create a new message.
+ */
+export const EndRequestSchema: GenMessage<EndRequest> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 52);
+
+/**
+ * @generated from message bimip.server.EndResponse
+ */
+export type EndResponse = Message<"bimip.server.EndResponse"> & {
+};
+
+/**
+ * Describes the message bimip.server.EndResponse.
+ * Use `create(EndResponseSchema)` to create a new message.
+ */
+export const EndResponseSchema: GenMessage<EndResponse> = /*@__PURE__*/
+  messageDesc(file_bimip_server_server, 53);
 
