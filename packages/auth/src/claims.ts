@@ -1,6 +1,9 @@
-import { LIMITS, nameProblem } from "@bimip/protocol";
+import { LIMITS } from "@bimip/protocol";
 import { AuthError } from "./auth-error.js";
-import type { JsonObject } from "./token-parts.js";
+import { checkName, readMember, readText, readTimeMs } from "./claim.js";
+import type { JsonObject } from "./json-object.js";
+import { REFRESH_AUDIENCE } from "./refresh-token.js";
+import type { TokenRules } from "./token-rules.js";
 
 /** What a verified token says about its bearer. */
 export interface Claims {
@@ -8,8 +11,10 @@ export interface Claims {
   readonly eid: string;
   /** The device, `connection_resource_id`: 1–128 bytes, no control characters. */
   readonly device: string;
-  /** The token's own id, by which it can be revoked. */
+  /** The token's own id, by which it can be revoked; never empty. */
   readonly jti: string | undefined;
+  /** Unix epoch seconds, whole ones; undefined = the token does not say when it was issued. */
+  readonly issuedAtS: number | undefined;
   /** Unix epoch milliseconds, a whole number; undefined = the token does not expire. */
   readonly expiresAtMs: number | undefined;
   readonly scopes: ReadonlySet<string>;
@@ -17,27 +22,25 @@ export interface Claims {
   readonly name: string | undefined;
 }
 
-// Clocks of issuer and gateway may differ by so much in nbf and iat. Expiry has no skew: it is the bearer's to renew.
-const skewMs = 5_000;
-
 /**
  * Reads and checks the claims of a token whose signature was verified.
  *
  * @param device what the connection asked for, used where the token names no device
  * @throws AuthError naming the claim
  */
-export function readClaims(payload: JsonObject, device: string | undefined, nowMs: number): Claims {
-  const expiresAtMs = readTime(payload, "exp");
-  if (expiresAtMs !== undefined && expiresAtMs <= nowMs) throw new AuthError("exp", "the token has expired");
-  const notBeforeMs = readTime(payload, "nbf");
-  if (notBeforeMs !== undefined && notBeforeMs > nowMs + skewMs)
-    throw new AuthError("nbf", "the token is not valid yet");
-  const issuedAtMs = readTime(payload, "iat");
-  if (issuedAtMs !== undefined && issuedAtMs > nowMs + skewMs) throw new AuthError("iat", "lies in the future");
+export function readClaims(
+  payload: JsonObject,
+  device: string | undefined,
+  { rules, nowMs }: { readonly rules: TokenRules; readonly nowMs: number },
+): Claims {
+  checkIssuer(payload, rules.issuers);
+  checkAudience(payload, rules.audiences);
+  const { expiresAtMs, issuedAtMs } = checkTimes(payload, rules, nowMs);
   return {
     eid: readEid(payload),
     device: readDevice(payload, device),
-    jti: readText(payload, "jti"),
+    jti: readText(payload, "jti") || undefined,
+    issuedAtS: issuedAtMs === undefined ? undefined : Math.floor(issuedAtMs / 1_000),
     expiresAtMs,
     scopes: new Set(
       readText(payload, "scope")
@@ -46,6 +49,43 @@ export function readClaims(payload: JsonObject, device: string | undefined, nowM
     ),
     name: readText(payload, "name") || undefined,
   };
+}
+
+function checkIssuer(payload: JsonObject, issuers: readonly string[]): void {
+  const issuer = readText(payload, "iss");
+  if (issuers.length === 0) return;
+  if (issuer === undefined) throw new AuthError("iss", "is missing");
+  if (!issuers.includes(issuer)) throw new AuthError("iss", "is not an issuer that is trusted");
+}
+
+function checkAudience(payload: JsonObject, audiences: readonly string[]): void {
+  const claimed = readMember(payload, "aud");
+  const named: unknown[] = claimed === undefined ? [] : Array.isArray(claimed) ? claimed : [claimed];
+  if (!named.every((one) => typeof one === "string"))
+    throw new AuthError("aud", "is neither a text nor a list of texts");
+  if (named.includes(REFRESH_AUDIENCE)) throw new AuthError("aud", "is that of a token for refreshing only");
+  if (audiences.length === 0) return;
+  if (claimed === undefined) throw new AuthError("aud", "is missing");
+  if (!named.some((one) => audiences.includes(one))) throw new AuthError("aud", "does not name this broker");
+}
+
+/** Expiry has no skew: it is the bearer's to renew. */
+function checkTimes(payload: JsonObject, { skewS, maxLifetimeS }: TokenRules, nowMs: number) {
+  const latestMs = nowMs + skewS * 1_000;
+  const expiresAtMs = readTimeMs(payload, "exp");
+  if (expiresAtMs !== undefined && expiresAtMs <= nowMs) throw new AuthError("exp", "the token has expired");
+  const notBeforeMs = readTimeMs(payload, "nbf");
+  if (notBeforeMs !== undefined && notBeforeMs > latestMs) throw new AuthError("nbf", "the token is not valid yet");
+  const issuedAtMs = readTimeMs(payload, "iat");
+  if (issuedAtMs !== undefined && issuedAtMs > latestMs) throw new AuthError("iat", "lies in the future");
+  if (maxLifetimeS > 0) {
+    if (issuedAtMs === undefined) throw new AuthError("iat", "is missing");
+    if (expiresAtMs === undefined) throw new AuthError("exp", "is missing");
+    if (expiresAtMs - issuedAtMs > maxLifetimeS * 1_000) {
+      throw new AuthError("exp", `lies more than ${maxLifetimeS} s after iat`);
+    }
+  }
+  return { expiresAtMs, issuedAtMs };
 }
 
 function readEid(payload: JsonObject): string {
@@ -63,29 +103,4 @@ function readDevice(payload: JsonObject, asked: string | undefined): string {
   }
   const claim = claimed === undefined && asked !== undefined ? "device" : "device_id";
   return checkName(claim, claimed ?? asked ?? "", LIMITS.deviceBytes);
-}
-
-function checkName(claim: string, value: string, maxBytes: number): string {
-  const problem = nameProblem(value, maxBytes);
-  if (problem !== undefined) throw new AuthError(claim, problem);
-  return value;
-}
-
-/** Own properties only: a claim must not be answered by Object.prototype. */
-function readClaim(payload: JsonObject, claim: string): unknown {
-  return Object.hasOwn(payload, claim) ? payload[claim] : undefined;
-}
-
-function readText(payload: JsonObject, claim: string): string | undefined {
-  const value = readClaim(payload, claim);
-  if (value === undefined || typeof value === "string") return value;
-  throw new AuthError(claim, "is not a text");
-}
-
-/** A NumericDate (seconds, fractions allowed) as whole milliseconds. */
-function readTime(payload: JsonObject, claim: string): number | undefined {
-  const value = readClaim(payload, claim);
-  if (value === undefined) return undefined;
-  if (typeof value !== "number") throw new AuthError(claim, "is not a number of seconds");
-  return Math.min(Math.floor(value * 1_000), Number.MAX_SAFE_INTEGER);
 }

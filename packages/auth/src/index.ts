@@ -1,5 +1,15 @@
+export { ALGORITHMS, type Algorithm, isAlgorithm } from "./algorithm.js";
 export { AuthError } from "./auth-error.js";
 export type { Claims } from "./claims.js";
-export { issueToken, type TokenOptions } from "./issue-token.js";
+export { Jwks, type JwksOptions } from "./jwks.js";
+export { issueToken, type Signer, type TokenOptions } from "./issue-token.js";
+export { KeyFiles, type KeyFilesOptions } from "./key-files.js";
+export { KeyError } from "./key-error.js";
+export type { KeyReading } from "./key-set.js";
+export { issueRefreshToken, type RefreshClaims, verifyRefreshToken } from "./refresh-token.js";
+export { SCOPES } from "./scopes.js";
 export { secretBytes } from "./secret.js";
-export { createVerifier, type Verifier } from "./verifier.js";
+export { loadSigningKey, secretSigningKey, type SigningKey } from "./signing-key.js";
+export { DEFAULT_RULES, type TokenRules } from "./token-rules.js";
+export type { KeySource, VerificationKey } from "./verification-key.js";
+export { createVerifier, type Verifier, type VerifierOptions } from "./verifier.js";
