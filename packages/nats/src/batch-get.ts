@@ -1,5 +1,6 @@
-import { createInbox, type Msg } from "@nats-io/nats-core";
+import type { Msg } from "@nats-io/nats-core";
 import type { Link } from "./connect.js";
+import { newInbox } from "./inbox.js";
 import { readEntryHeaders } from "./raw-headers.js";
 
 /** Entries of one stream under one subject, or under a pattern, in order. */
@@ -36,7 +37,7 @@ export async function batchGet(
     "after" in from ? { seq: from.after + 1 } : { start_time: new Date(Math.max(from.sinceMs, 0)).toISOString() };
   const request = { ...start, next_by_subj: subject, batch: limit, max_bytes: maxBytes };
   if (!link.up) throw new Error(`reading ${stream}: NATS is away`);
-  const inbox = createInbox();
+  const inbox = newInbox(link.nc);
   return new Promise((resolve, reject) => {
     let last = 0;
     let lastBefore = 0;

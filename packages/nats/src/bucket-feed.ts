@@ -1,7 +1,9 @@
 import { DeliverPolicy, type JetStreamManager, type JsMsg, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { setTimeout as delay } from "node:timers/promises";
 import { type BucketHead, readHead } from "./bucket-head.js";
+import { BucketPosition } from "./bucket-position.js";
 import type { Link } from "./connect.js";
+import { bucketStream } from "./names.js";
 
 /** A key's new value. */
 export interface FeedEntry {
@@ -27,22 +29,11 @@ export interface BucketFeedOptions {
   readonly onError: (error: unknown) => void;
 }
 
-interface Waiting {
-  readonly revision: number;
-  /** performance.now. */
-  readonly untilMs: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-}
-
 const RETRY_MS = 250;
 /** A consumer that fell silent is noticed within twice this time: they do get stuck after reconnects (njs issue 375). */
 const WATCH_MS = 2_000;
 /** Values that stand are not waited for any longer when none comes for so long: some may have expired, or the consumer died. */
 const INITIAL_WAIT_MS = 5_000;
-/** Below the time that callers of services wait for their answers. */
-const REACH_MS = 1_500;
-const EXPIRE_EVERY_MS = 250;
 
 /**
  * Follows a whole bucket, in order and without a gap: at first the values that stand, then every change. Comes back by itself
@@ -53,14 +44,13 @@ export class BucketFeed {
   readonly #jsm: JetStreamManager;
   readonly #stream: string;
   readonly #watch: NodeJS.Timeout;
-  #position = 0;
+  readonly #position: BucketPosition;
   #lastSeen = 0;
   #created = "";
   #beginning = false;
   /** The one consumer that is listened to now. */
   #current: symbol | undefined;
   #stopCurrent: () => void = () => undefined;
-  #waiting: Waiting[] = [];
   /** The one question for the head that is under way. */
   #asking: Promise<BucketHead> | undefined;
   #stopped = false;
@@ -68,7 +58,8 @@ export class BucketFeed {
   private constructor(options: BucketFeedOptions, jsm: JetStreamManager) {
     this.#o = options;
     this.#jsm = jsm;
-    this.#stream = `KV_${options.bucket}`;
+    this.#stream = bucketStream(options.bucket);
+    this.#position = new BucketPosition(options.bucket);
     options.link.onChange((up) => {
       if (up) this.#restart();
     });
@@ -84,16 +75,12 @@ export class BucketFeed {
 
   /** Everything up to this revision was told. */
   get position(): number {
-    return this.#position;
+    return this.#position.revision;
   }
 
   /** Resolves once everything up to `revision` was told. Rejects when that takes longer than 1.5 s, or the bucket was made anew. */
   async reached(revision: number): Promise<void> {
-    if (revision <= this.#position) return;
-    await new Promise<void>((resolve, reject) => {
-      this.#waiting.push({ revision, untilMs: performance.now() + REACH_MS, resolve, reject });
-      if (this.#waiting.length === 1) this.#expireLater();
-    });
+    await this.#position.reached(revision);
   }
 
   /** Resolves once everything was told that the bucket held when this was called. Rejects when NATS does not answer. */
@@ -111,28 +98,11 @@ export class BucketFeed {
     clearInterval(this.#watch);
     this.#current = undefined;
     this.#stopCurrent();
-    this.#giveUp("the feed was stopped");
+    this.#position.giveUp("the feed was stopped");
   }
 
   #head(): Promise<BucketHead> {
     return readHead(this.#jsm, this.#o.bucket);
-  }
-
-  /** One timer for all that wait. */
-  #expireLater(): void {
-    setTimeout(() => {
-      this.#giveUp("the feed does not get there", performance.now());
-      if (this.#waiting.length > 0) this.#expireLater();
-    }, EXPIRE_EVERY_MS).unref();
-  }
-
-  /** @param overdueMs only those whose time is over then; absent: all */
-  #giveUp(why: string, overdueMs = Number.POSITIVE_INFINITY): void {
-    const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ untilMs }) => untilMs > overdueMs);
-    for (const { revision, untilMs, reject } of waiting) {
-      if (untilMs <= overdueMs) reject(new Error(`revision ${revision} of ${this.#o.bucket}: ${why}`));
-    }
   }
 
   #restart(): void {
@@ -150,10 +120,10 @@ export class BucketFeed {
         const told = await this.#readInitial();
         const behind = told === undefined ? revision : Math.min(told, revision);
         this.#created = created;
-        this.#position = revision;
+        this.#position.revision = revision;
         this.#beginning = false;
         await this.#follow(Math.max(Math.min(revision - (this.#o.replayed ?? 0), behind), 0));
-        return this.#wake();
+        return this.#position.wake();
       } catch (error) {
         if (this.#stopped) throw error;
         this.#o.onError(error);
@@ -211,14 +181,14 @@ export class BucketFeed {
         const consumer = await jetstream(this.#o.link.nc, { checkAPI: false }).consumers.getPushConsumer(this.#stream, {
           filter_subjects: [`$KV.${this.#o.bucket}.>`],
           deliver_policy: DeliverPolicy.StartSequence,
-          opt_start_seq: (after ?? this.#position) + 1,
+          opt_start_seq: (after ?? this.#position.revision) + 1,
         });
         const messages = await consumer.consume({
           callback: (message) => {
             if (this.#current !== mine) return;
-            this.#position = Math.max(this.#position, message.seq);
+            this.#position.revision = Math.max(this.#position.revision, message.seq);
             this.#tell(message, false);
-            this.#wake();
+            this.#position.wake();
           },
         });
         if (this.#current === mine) this.#stopCurrent = () => messages.stop();
@@ -240,21 +210,14 @@ export class BucketFeed {
     }
   }
 
-  #wake(): void {
-    if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ revision }) => revision > this.#position);
-    for (const { revision, resolve } of waiting) if (revision <= this.#position) resolve();
-  }
-
   /** Is the bucket further than we are, and nothing comes? Or is it another one? */
   async #compare(): Promise<void> {
     if (!this.#o.link.up || this.#beginning) return;
     try {
-      const position = this.#position;
+      const position = this.#position.revision;
       const { revision, created } = await this.#head();
       if (revision < position || created !== this.#created) return await this.#reset();
-      if (revision > this.#position && this.#position === this.#lastSeen) this.#restart();
+      if (revision > this.#position.revision && this.#position.revision === this.#lastSeen) this.#restart();
       this.#lastSeen = position;
     } catch (error) {
       this.#o.onError(error);
@@ -264,8 +227,8 @@ export class BucketFeed {
   async #reset(): Promise<void> {
     this.#current = undefined;
     this.#stopCurrent();
-    this.#position = 0;
-    this.#giveUp("the bucket was made anew");
+    this.#position.revision = 0;
+    this.#position.giveUp("the bucket was made anew");
     this.#o.onReset();
     await this.#begin();
   }

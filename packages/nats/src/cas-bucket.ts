@@ -1,5 +1,11 @@
-import { JetStreamApiCodes, JetStreamApiError, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { type KV, Kvm } from "@nats-io/kv";
+import {
+  type JetStreamClient,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+} from "@nats-io/jetstream";
 import type { NatsConnection } from "./connect.js";
 
 /** What a key holds, and the revision that a write must name. */
@@ -16,19 +22,20 @@ export const NO_REVISION = 0;
  * lags would make every write after it fail.
  */
 export class CasBucket {
-  readonly #kv: KV;
   readonly #jsm: JetStreamManager;
+  readonly #js: JetStreamClient;
   readonly #bucket: string;
 
-  private constructor(bucket: string, kv: KV, jsm: JetStreamManager) {
+  private constructor(bucket: string, jsm: JetStreamManager, js: JetStreamClient) {
     this.#bucket = bucket;
-    this.#kv = kv;
     this.#jsm = jsm;
+    this.#js = js;
   }
 
   /** @param bucket made by `ensureTopology` */
   static async open(nc: NatsConnection, bucket: string): Promise<CasBucket> {
-    return new CasBucket(bucket, await new Kvm(nc).open(bucket), await jetstreamManager(nc, { checkAPI: false }));
+    const jsm = await jetstreamManager(nc, { checkAPI: false });
+    return new CasBucket(bucket, jsm, jetstream(nc, { checkAPI: false }));
   }
 
   async read(key: string): Promise<CasValue | undefined> {
@@ -42,17 +49,30 @@ export class CasBucket {
    * write that fails with an error may have been done all the same.
    *
    * @param revision as read, {@link NO_REVISION} for a key that held nothing
+   * @param ttlS the value vanishes after so many seconds, 1 or more; absent: never. The bucket's stream must allow it
    */
-  async write(key: string, bytes: Uint8Array, revision: number): Promise<number | undefined> {
+  async write(key: string, bytes: Uint8Array, revision: number, ttlS?: number): Promise<number | undefined> {
     try {
-      return await this.#kv.put(key, bytes, { previousSeq: revision });
+      const expect = { lastSubjectSequence: revision };
+      const ttl = ttlS === undefined ? {} : { ttl: `${ttlS}s` };
+      return (await this.#js.publish(this.#subject(key), bytes, { expect, ...ttl })).seq;
     } catch (error) {
       if (isConflict(error)) return undefined;
       throw error;
     }
   }
 
-  /** Takes the value away and leaves no trace of it. */
+  /** Whether a key that matches the pattern holds something, or did until it was deleted. */
+  async holds(pattern: string): Promise<boolean> {
+    const query = { seq: 1, next_by_subj: this.#subject(pattern) };
+    return (await this.#jsm.streams.getMessage(`KV_${this.#bucket}`, query)) !== null;
+  }
+
+  /**
+   * Takes the value away and leaves no trace of it.
+   *
+   * @param key or a pattern with `*` and `>`: the values of all such keys
+   */
   async remove(key: string): Promise<void> {
     await this.#jsm.streams.purge(`KV_${this.#bucket}`, { filter: this.#subject(key) });
   }

@@ -3,6 +3,7 @@ import { type BatchQuery, batchGet } from "./batch-get.js";
 import type { Link } from "./connect.js";
 import type { LogReader } from "./log-reader.js";
 import { HEADERS, logStream, SUBJECTS } from "./names.js";
+import { ownText } from "./own-text.js";
 import { partitionOf } from "./partition.js";
 
 /** An entry that a scan came by. */
@@ -66,7 +67,8 @@ export async function scanLog(link: Link, reader: LogReader, request: ScanReques
       last = index;
       maxBytes -= message.data.length;
       if (!request.wanted(message.data)) return;
-      request.onEntry({ index, entryId: message.headers?.get(HEADERS.messageId) ?? "" });
+      // Kept for a session's life.
+      request.onEntry({ index, entryId: ownText(message.headers?.get(HEADERS.messageId) ?? "") });
     });
     if (seen > 0) {
       from = { after: last };

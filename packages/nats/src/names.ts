@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { nameToToken } from "@bimip/protocol";
 
 /**
@@ -19,6 +20,10 @@ export const SUBJECTS = {
   claim: (eid: string) => `bimip.to.${nameToToken(eid)}.claim`,
   /** FlowRequest → FlowResponse: may A write to B? */
   flow: "bimip.router.flow",
+  /** RevokeRequest → RevokeResponse: refuse tokens. */
+  revoke: "bimip.router.revoke",
+  /** RefreshRequest → RefreshResponse: a new token. */
+  refresh: "bimip.router.refresh",
   /** What awareness answers; each is a ...Request → ...Response of bimip.server, but for the two named. */
   awareness: {
     /** SessionEvent → SessionEventRes: a session opened or ended. */
@@ -30,6 +35,7 @@ export const SUBJECTS = {
     visibility: "bimip.awareness.visibility",
     snapshot: "bimip.awareness.snapshot",
     location: "bimip.awareness.location",
+    sessions: "bimip.awareness.sessions",
   },
   /** AwarenessTold: what a replica of awareness has told. */
   told: "bimip.awareness.told",
@@ -47,6 +53,8 @@ export const SUBJECTS = {
   stanza: (eid: string) => `bimip.to.${nameToToken(eid)}.stanza`,
   /** Is a device of this user online? A gateway that holds one answers; nobody: no. */
   probe: (eid: string) => `bimip.to.${nameToToken(eid)}.probe`,
+  /** EndRequest → EndResponse: the gateway that holds this session ends it. */
+  end: (eid: string) => `bimip.to.${nameToToken(eid)}.end`,
   /** LogTrimmed: entries of this log are gone. */
   trimmed: (eid: string) => `bimip.to.${nameToToken(eid)}.trimmed`,
   /** What storage answers; each is a ...Request → ...Response of bimip.server. */
@@ -60,6 +68,10 @@ export const SUBJECTS = {
     pushState: "bimip.storage.push-state",
     erase: "bimip.storage.erase",
   },
+  /** NATS's own word that something was written into the bucket of revocations, without the value. At most once. */
+  revoked: "bimip.revoked.>",
+  /** How are you? Every process answers, with a ProcessStatus as JSON. */
+  status: "bimip.status",
   /** NATS's own word that a log partition has a new leader: what was republished meanwhile may be lost. */
   leaderElected: "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*",
   /** A mark: this user has something to be pushed, look. */
@@ -80,6 +92,7 @@ export const USER_SUBJECT_KINDS = {
   stanza: "stanza",
   probe: "probe",
   trimmed: "trimmed",
+  end: "end",
 } as const;
 
 /** The last token of the subjects under `bimip.gateway.<gateway>.`. */
@@ -107,6 +120,9 @@ export const CONSUMERS = {
 /** Name of the stream of one log partition. */
 export const logStream = (partition: number): string => `LOG_${partition}`;
 
+/** Name of the stream that a bucket is. */
+export const bucketStream = (bucket: string): string => `KV_${bucket}`;
+
 export const BUCKETS = {
   /** Facts about the installation, written once. */
   meta: "BIMIP_META",
@@ -121,6 +137,10 @@ export const BUCKETS = {
   users: "BIMIP_USERS",
   /** One entry per user: key <eid>, which receipts the user has given. */
   receipts: "BIMIP_RECEIPTS",
+  /** Which tokens are refused: RevocationRecord as JSON by `revocationKeys`. Every gateway holds all of it in memory. */
+  revocations: "BIMIP_REVOCATIONS",
+  /** One entry per device whose token the broker renews: key <eid>.<device>, value RefreshFamily as JSON. */
+  refresh: "BIMIP_REFRESH",
 } as const;
 
 export const META_KEYS = { partitions: "partitions" } as const;
@@ -143,6 +163,20 @@ export const contactKey = (eid: string, peer: string): string =>
 /** Filter for all that a user has with others in the awareness bucket. */
 export const contactKeysOf = (eid: string): string => `${AWARENESS_KEY_KINDS.contact}.${nameToToken(eid)}.*`;
 
+/** What the first token of a key in the bucket of revocations says of it. */
+export const REVOCATION_KEY_KINDS = { jti: "jti", user: "user", device: "device" } as const;
+
+/** Keys of the bucket of revocations. A jti is any text of an issuer: its hash is a safe token of one length. */
+export const revocationKeys = {
+  jti: (jti: string): string => `${REVOCATION_KEY_KINDS.jti}.${createHash("sha256").update(jti).digest("base64url")}`,
+  user: (eid: string): string => `${REVOCATION_KEY_KINDS.user}.${nameToToken(eid)}`,
+  device: (eid: string, device: string): string =>
+    `${REVOCATION_KEY_KINDS.device}.${nameToToken(eid)}.${nameToToken(device)}`,
+} as const;
+
+/** Key of a device's family of refresh tokens. */
+export const refreshKey = (eid: string, device: string): string => `${nameToToken(eid)}.${nameToToken(device)}`;
+
 export const HEADERS = {
   /** Ours: base64url(SHA-256) of what makes a log entry one and the same. */
   messageId: "Nats-Msg-Id",
@@ -151,233 +185,3 @@ export const HEADERS = {
   /** NATS's, on republished copies: index of the previous entry of the same log; 0 = none, or expired. */
   lastSequence: "Nats-Last-Sequence",
 } as const;
-
-/** One row per name, for docs/2-architecture.md (the docs test compares them). */
-export const CATALOGUE: readonly { kind: string; name: string; writes: string; reads: string; carries: string }[] = [
-  {
-    kind: "subject",
-    name: "bimip.log.<p>.<eid>",
-    writes: "gateway",
-    reads: "LOG_<p>",
-    carries: "MessageScheme as stored",
-  },
-  {
-    kind: "subject",
-    name: "bimip.to.<eid>.log",
-    writes: "nats-server (republish)",
-    reads: "gateway",
-    carries: "the stored entry, with its index",
-  },
-  { kind: "subject", name: "bimip.to.<eid>.claim", writes: "awareness", reads: "gateway", carries: "SessionClaim" },
-  {
-    kind: "subject",
-    name: "bimip.router.flow",
-    writes: "gateway",
-    reads: "router",
-    carries: "FlowRequest → FlowResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.awareness.session",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "SessionEvent → SessionEventRes",
-  },
-  {
-    kind: "subject",
-    name: "bimip.awareness.hold",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "HoldRequest → HoldResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.awareness.stanza",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "AwarenessRequest → AwarenessResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.awareness.contact",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "ContactRequest → ContactResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.awareness.visibility",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "VisibilityRequest → AwarenessVisibilityRes",
-  },
-  {
-    kind: "subject",
-    name: "bimip.awareness.snapshot",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "SnapshotRequest → SnapshotResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.awareness.location",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "LocationRequest → LocationResponse",
-  },
-  { kind: "subject", name: "bimip.awareness.told", writes: "awareness", reads: "awareness", carries: "AwarenessTold" },
-  {
-    kind: "subject",
-    name: "bimip.gateway.<gateway>.fanout",
-    writes: "awareness",
-    reads: "gateway",
-    carries: "AwarenessFanout: presence and the like for users that it holds",
-  },
-  {
-    kind: "subject",
-    name: "bimip.gateway.<gateway>.ping",
-    writes: "awareness",
-    reads: "gateway",
-    carries: "the gateway's node, if it lives",
-  },
-  {
-    kind: "subject",
-    name: "bimip.gateway.<gateway>.swept",
-    writes: "awareness",
-    reads: "gateway",
-    carries: "its sessions were taken for ended",
-  },
-  { kind: "subject", name: "bimip.flow.changed", writes: "awareness", reads: "gateway", carries: "FlowChanged" },
-  {
-    kind: "subject",
-    name: "bimip.to.<eid>.stanza",
-    writes: "gateway",
-    reads: "gateway",
-    carries: "a live-only stanza (MessageScheme)",
-  },
-  {
-    kind: "subject",
-    name: "bimip.to.<eid>.probe",
-    writes: "router",
-    reads: "gateway",
-    carries: "number of devices online",
-  },
-  { kind: "subject", name: "bimip.to.<eid>.trimmed", writes: "storage", reads: "gateway", carries: "LogTrimmed" },
-  {
-    kind: "subject",
-    name: "bimip.storage.resume",
-    writes: "gateway",
-    reads: "storage",
-    carries: "ResumeRequest → ResumeResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.storage.progress",
-    writes: "gateway, router",
-    reads: "storage",
-    carries: "ProgressRequest → ProgressResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.storage.receipts",
-    writes: "gateway",
-    reads: "storage",
-    carries: "ReceiptsRequest → ReceiptsResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.storage.history",
-    writes: "gateway, cli",
-    reads: "storage",
-    carries: "HistoryRequest → HistoryResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.storage.unread",
-    writes: "gateway, router",
-    reads: "storage",
-    carries: "UnreadRequest → UnreadResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.storage.subscription",
-    writes: "gateway, router",
-    reads: "storage",
-    carries: "SubscriptionRequest → SubscriptionResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.storage.push-state",
-    writes: "router",
-    reads: "storage",
-    carries: "PushStateRequest → PushStateResponse",
-  },
-  {
-    kind: "subject",
-    name: "bimip.storage.erase",
-    writes: "cli",
-    reads: "storage",
-    carries: "EraseRequest → EraseResponse",
-  },
-  {
-    kind: "subject",
-    name: "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.LOG_<p>",
-    writes: "nats-server",
-    reads: "gateway",
-    carries: "a partition has a new leader",
-  },
-  {
-    kind: "subject",
-    name: "bimip.push.<eid>",
-    writes: "router",
-    reads: "BIMIP_PUSH",
-    carries: "a mark; what of it is to be tried again",
-  },
-  {
-    kind: "subject",
-    name: "bimip.dead.<eid>",
-    writes: "router",
-    reads: "BIMIP_DEAD",
-    carries: "a push given up, as JSON",
-  },
-  {
-    kind: "stream",
-    name: "LOG_<p>",
-    writes: "gateway",
-    reads: "gateway, router, storage",
-    carries: "the logs of partition p",
-  },
-  { kind: "stream", name: "BIMIP_PUSH", writes: "router", reads: "router", carries: "the newest mark of each user" },
-  { kind: "stream", name: "BIMIP_DEAD", writes: "router", reads: "operators", carries: "pushes given up, for 7 days" },
-  { kind: "consumer", name: "push on LOG_<p>", writes: "router", reads: "router", carries: "headers of new entries" },
-  { kind: "consumer", name: "router on BIMIP_PUSH", writes: "router", reads: "router", carries: "marks" },
-  { kind: "bucket", name: "BIMIP_META", writes: "storage", reads: "all", carries: "number of partitions" },
-  {
-    kind: "bucket",
-    name: "BIMIP_AWARENESS",
-    writes: "awareness",
-    reads: "awareness, router",
-    carries: "session.<eid>.<device>, user.<eid>, contact.<eid>.<peer>",
-  },
-  {
-    kind: "bucket",
-    name: "BIMIP_GATEWAYS",
-    writes: "gateway",
-    reads: "awareness",
-    carries: "GatewayLease by <gateway>",
-  },
-  { kind: "bucket", name: "BIMIP_USERS", writes: "storage", reads: "storage", carries: "UserRecord by <eid>" },
-  { kind: "bucket", name: "BIMIP_RECEIPTS", writes: "storage", reads: "storage", carries: "receipts given by <eid>" },
-  { kind: "queue group", name: "storage", writes: "", reads: "storage", carries: "one replica answers" },
-  { kind: "queue group", name: "router", writes: "", reads: "router", carries: "one replica answers" },
-  { kind: "queue group", name: "awareness", writes: "", reads: "awareness", carries: "one replica answers" },
-  { kind: "header", name: "Nats-Msg-Id", writes: "gateway", reads: "nats-server", carries: "dedupe id of a log entry" },
-  { kind: "header", name: "Nats-Sequence", writes: "nats-server", reads: "gateway", carries: "index of the entry" },
-  {
-    kind: "header",
-    name: "Nats-Last-Sequence",
-    writes: "nats-server",
-    reads: "gateway",
-    carries: "index of the entry before",
-  },
-];

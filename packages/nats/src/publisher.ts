@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { createInbox, type Msg } from "@nats-io/nats-core";
+import type { Msg } from "@nats-io/nats-core";
 import type { Link } from "./connect.js";
+import { newInbox } from "./inbox.js";
 import { type Append, type AppendCallback, type AppendResult, type Item, Lane, StreamShare } from "./lane.js";
 import { messageIdHeader } from "./message-id-header.js";
 import { parsePubAck } from "./pub-ack.js";
@@ -56,7 +57,7 @@ export class Publisher {
   readonly #ackWaitMs: number;
   readonly #laneDepth: number;
   readonly #onFailedAttempt: (reason: string) => void;
-  readonly #inbox = createInbox();
+  readonly #inbox: string;
   readonly #lanes = new Map<string, Lane>();
   readonly #streams = new Map<string, StreamShare>();
   readonly #pending = new Map<number, { lane: Lane; item: Item }>();
@@ -71,6 +72,7 @@ export class Publisher {
 
   constructor(link: Link, options: PublisherOptions = {}) {
     this.#link = link;
+    this.#inbox = newInbox(link.nc);
     this.#deadlineMs = options.deadlineMs ?? 12_000;
     this.#ackWaitMs = options.ackWaitMs ?? 2_500;
     this.#laneDepth = options.laneDepth ?? 1;

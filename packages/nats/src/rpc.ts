@@ -8,6 +8,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { Subscription } from "@nats-io/nats-core";
 import type { NatsConnection } from "./connect.js";
+import { answer } from "./inbox.js";
 import { createTurns } from "./turns.js";
 
 /** A question between services: its subject and the two messages of package bimip.server. */
@@ -69,7 +70,7 @@ export function serve<Req extends DescMessage, Res extends DescMessage>(
         if (performance.now() - cameAtMs > maxWaitMs) return onDropped?.();
         try {
           const response = await handle(fromBinary(procedure.request, message.data));
-          message.respond(toBinary(procedure.response, create(procedure.response, response)));
+          answer(message, toBinary(procedure.response, create(procedure.response, response)));
         } catch (cause) {
           onError(cause);
         }
