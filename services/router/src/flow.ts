@@ -1,4 +1,3 @@
-import type { KV } from "@nats-io/kv";
 import { BLOCK_REFUSALS, ErrorCode, type FlowRequest } from "@bimip/protocol";
 import { type CasBucket, contactKey, type ContactRecord, sessionKeysOf } from "@bimip/nats";
 
@@ -24,10 +23,8 @@ const BLOCKED_BY_RECIPIENT: FlowAnswer = {
 export interface FlowRules {
   /** A recipient never seen is written to like any other; configuration may ask for 404 instead. */
   readonly unknownRecipient: "accept" | "reject";
-  /** The bucket of awareness, for who was ever seen. */
-  readonly sessions: KV;
-  /** The same bucket, for who blocks whom: as its leader has it, so that a block counts at once. */
-  readonly contacts: Pick<CasBucket, "read">;
+  /** Of awareness: who was ever seen, and who blocks whom; as its leader has it, so that a block counts at once. */
+  readonly bucket: Pick<CasBucket, "read" | "holds">;
 }
 
 /** May A write to B? */
@@ -35,24 +32,15 @@ export async function decideFlow(rules: FlowRules, { fromEid, toEid }: FlowReque
   if (fromEid === toEid) return ALLOWED;
   const blocked = await blockBetween(rules, fromEid, toEid);
   if (blocked !== undefined) return blocked;
-  if (rules.unknownRecipient === "accept" || (await everSeen(rules.sessions, toEid))) return ALLOWED;
+  if (rules.unknownRecipient === "accept" || (await rules.bucket.holds(sessionKeysOf(toEid)))) return ALLOWED;
   return { code: ErrorCode.UNKNOWN, details: "to.eid: no device of this recipient was ever seen" };
 }
 
 /** A block refuses both directions; one's own is told first. */
-async function blockBetween({ contacts }: FlowRules, from: string, to: string): Promise<FlowAnswer | undefined> {
-  const value = await contacts.read(contactKey(from, to));
+async function blockBetween({ bucket }: FlowRules, from: string, to: string): Promise<FlowAnswer | undefined> {
+  const value = await bucket.read(contactKey(from, to));
   if (value === undefined) return undefined;
   const { blocks, blockedBy } = JSON.parse(Buffer.from(value.bytes).toString()) as ContactRecord;
   if (blocks) return BLOCKED_BY_SENDER;
   return blockedBy ? BLOCKED_BY_RECIPIENT : undefined;
-}
-
-async function everSeen(sessions: KV, eid: string): Promise<boolean> {
-  const keys = await sessions.keys(sessionKeysOf(eid));
-  for await (const _key of keys) {
-    keys.stop();
-    return true;
-  }
-  return false;
 }

@@ -1,26 +1,31 @@
-import { BUCKETS, CasBucket, connectNats, PROCEDURES, QUEUES, serve, waitForTopology } from "@bimip/nats";
-import { Kvm } from "@nats-io/kv";
+import {
+  BUCKETS,
+  CasBucket,
+  connectService,
+  PROCEDURES,
+  QUEUES,
+  reliedOn,
+  serve,
+  waitForTopology,
+  watchNatsConfig,
+} from "@bimip/nats";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import type { RouterConfig } from "./config.js";
 import { decideFlow, type FlowRules } from "./flow.js";
 import { startPush } from "./push/push.js";
+import { serveTokens } from "./tokens/tokens.js";
 
 export { readConfig } from "./config.js";
 
-/** Policy: answers gateways whether one user may write to another. Offline push, where a provider is configured. */
+/** Policy: answers gateways whether one user may write to another; refuses and renews tokens. Offline push, where a provider is configured. */
 export async function createRouter(config: RouterConfig, context: ServiceContext): Promise<RunningService> {
   const { logger, health, signal, metrics } = context;
-  const link = await connectNats({
-    servers: config.NATS_URL,
-    name: "bimip-router",
-    onError: (error) => logger.error({ err: error }, "NATS"),
-  });
-  const { partitions } = await waitForTopology(link.nc, { signal });
-  const rules: FlowRules = {
-    unknownRecipient: config.BIMIP_UNKNOWN_RECIPIENT,
-    sessions: await new Kvm(link.nc).open(BUCKETS.awareness),
-    contacts: await CasBucket.open(link.nc, BUCKETS.awareness),
-  };
+  const { link, access } = await connectService("router", config, context);
+  const partitions = await waitForTopology(link.nc, { signal });
+  const promises = reliedOn("router", { partitions, replicas: config.BIMIP_REPLICAS });
+  const unwatch = watchNatsConfig({ link, access, promises, context });
+  const registry = await CasBucket.open(link.nc, BUCKETS.awareness);
+  const rules: FlowRules = { unknownRecipient: config.BIMIP_UNKNOWN_RECIPIENT, bucket: registry };
   const flows = metrics.counter({
     name: "bimip_router_flows_total",
     help: "Decided flows, by outcome (0 = allowed, else the error code).",
@@ -37,6 +42,7 @@ export async function createRouter(config: RouterConfig, context: ServiceContext
     },
     (error) => logger.warn({ err: error }, "flow not decided"),
   );
+  await serveTokens({ config: config.tokens, link, registry, metrics, logger });
   await link.nc.flush();
   const push =
     config.push === undefined ? undefined : await startPush({ config: config.push, link, partitions, metrics, logger });
@@ -44,6 +50,7 @@ export async function createRouter(config: RouterConfig, context: ServiceContext
   link.onChange((up) => health.set("nats", up, up ? undefined : "disconnected"));
   return {
     async stop() {
+      unwatch();
       await push?.stop();
       await link.nc.drain();
     },
