@@ -8,6 +8,7 @@ export interface AwarenessMetrics {
   readonly retold: Counter;
   readonly swept: Counter;
   readonly reopened: Counter;
+  readonly stale: Counter;
   readonly failures: Counter<"procedure">;
   readonly tellSeconds: Histogram;
   readonly users: Gauge;
@@ -39,6 +40,10 @@ export function createAwarenessMetrics(metrics: Metrics, userCount: () => number
     reopened: metrics.counter({
       name: "bimip_awareness_reopened_total",
       help: "Sessions registered again on their gateway's word, since they had been swept or lost.",
+    }),
+    stale: metrics.counter({
+      name: "bimip_awareness_stale_total",
+      help: "Sessions found open beside a newer one of their device, since the word that replaced them got lost.",
     }),
     failures: metrics.counter({
       name: "bimip_awareness_failures_total",

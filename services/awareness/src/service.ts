@@ -5,16 +5,18 @@ import {
   BUCKETS,
   BucketFeed,
   CasBucket,
-  connectNats,
+  connectService,
   createAtomicWrite,
   PROCEDURES,
   type Procedure,
   QUEUES,
+  reliedOn,
   SUBJECTS,
   serve,
   waitForTopology,
+  watchNatsConfig,
 } from "@bimip/nats";
-import { FlowChangedSchema, SessionClaimSchema, type SessionEvent } from "@bimip/protocol";
+import { FlowChangedSchema, type SessionEvent, type SessionEventResSchema } from "@bimip/protocol";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import { Alarms } from "./directory/alarms.js";
 import type { AwarenessConfig } from "./config.js";
@@ -24,12 +26,14 @@ import { ContactStore } from "./contacts/contact-store.js";
 import { pendingRequests } from "./contacts/contact-stanzas.js";
 import { Directory } from "./directory/directory.js";
 import { Fanout } from "./telling/fanout.js";
+import { Claims } from "./sessions/claims.js";
 import { createHoldHandler } from "./sessions/hold-handler.js";
 import { createLocationHandler } from "./location/location-handler.js";
 import { createAwarenessMetrics } from "./metrics.js";
 import { RecordsFeed } from "./directory/records-feed.js";
 import { Recent } from "./telling/recent.js";
 import { NotRegistered, Registry } from "./sessions/registry.js";
+import { createSessionsHandler } from "./sessions/sessions-handler.js";
 import { createSnapshotHandler } from "./presence/snapshot-handler.js";
 import { createStanzaHandler } from "./presence/stanza-handler.js";
 import { Sweeper } from "./sessions/sweeper.js";
@@ -53,12 +57,10 @@ const MAX_WAIT_MS = 1_500;
  */
 export async function createAwareness(config: AwarenessConfig, context: ServiceContext): Promise<RunningService> {
   const { logger, health, signal } = context;
-  const link = await connectNats({
-    servers: config.NATS_URL,
-    name: "bimip-awareness",
-    onError: (error) => logger.error({ err: error }, "NATS"),
-  });
+  const { link, access } = await connectService("awareness", config, context);
   await waitForTopology(link.nc, { signal });
+  const promises = reliedOn("awareness", { replicas: config.BIMIP_REPLICAS });
+  const unwatch = watchNatsConfig({ link, access, promises, context });
   const replica = randomUUID();
   const bucket = await CasBucket.open(link.nc, BUCKETS.awareness);
   const directory = new Directory();
@@ -125,18 +127,28 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
     };
     serve(link.nc, procedure, QUEUES.awareness, handle, onFailure, { maxWaitMs: MAX_WAIT_MS, places: 256 });
   };
-  const open = async (event: SessionEvent): Promise<{ epoch: bigint }> => {
-    const { eid, device, sessionId } = event;
-    const epoch = BigInt((await registry.open(event)).epoch);
-    const claim = create(SessionClaimSchema, { device, sessionId, epoch });
-    link.nc.publish(SUBJECTS.claim(eid), toBinary(SessionClaimSchema, claim));
-    return { epoch };
+  const claims = new Claims(link.nc);
+  const open = async (event: SessionEvent): Promise<MessageInitShape<typeof SessionEventResSchema>> => {
+    const { epoch, contested, tookOver } = await registry.open(event);
+    if (epoch > 0) claims.tell(event, epoch, tookOver);
+    return { epoch: BigInt(epoch), contested: BigInt(contested) };
   };
   answer(PROCEDURES.sessionEvent, async (event) => {
     metrics.sessionEvents.inc({ event: event.open ? "open" : "close" });
-    return event.open ? open(event) : { epoch: BigInt((await registry.close(event)).epoch) };
+    return event.open ? open(event) : { epoch: BigInt(await registry.close(event)) };
   });
-  answer(PROCEDURES.hold, createHoldHandler({ directory, open, onReopened: () => metrics.reopened.inc() }));
+  const answerHold = createHoldHandler({
+    directory,
+    hold: (event) => registry.hold(event),
+    caughtUp,
+    onReopened(event, epoch) {
+      metrics.reopened.inc();
+      claims.tell(event, epoch, true);
+    },
+    onStale: () => metrics.stale.inc(),
+  });
+  answer(PROCEDURES.hold, answerHold);
+  answer(PROCEDURES.sessions, createSessionsHandler({ directory, caughtUp }));
   answer(
     PROCEDURES.awareness,
     createStanzaHandler({ registry, users, directory, lists, teller, fanout, reached, caughtUp }),
@@ -172,7 +184,9 @@ export async function createAwareness(config: AwarenessConfig, context: ServiceC
   link.onChange((up) => health.set("nats", up, up ? undefined : "disconnected"));
   return {
     async stop() {
+      unwatch();
       sweeper.stop();
+      claims.stop();
       untold.stop();
       teller.stop();
       fanout.stop();

@@ -1,10 +1,11 @@
+import { ACCESS_SETTINGS } from "@bimip/nats";
 import { loadConfig } from "@bimip/runtime";
 
 /** What storage reads from the environment; packages/runtime documents each. */
 export const readConfig = (env?: NodeJS.ProcessEnv) =>
   loadConfig(
     [
-      "NATS_URL",
+      ...ACCESS_SETTINGS,
       "BIMIP_LOG_PARTITIONS",
       "BIMIP_REPLICAS",
       "BIMIP_DEDUPE_WINDOW_S",

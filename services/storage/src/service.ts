@@ -3,7 +3,7 @@ import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/prot
 import {
   BUCKETS,
   CasBucket,
-  connectNats,
+  connectService,
   createLogReader,
   ensureTopology,
   LogAdmin,
@@ -13,6 +13,8 @@ import {
   type Procedure,
   QUEUES,
   serve,
+  streamShapes,
+  watchNatsConfig,
 } from "@bimip/nats";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import type { StorageConfig } from "./config.js";
@@ -42,11 +44,7 @@ const MAX_SCANS = 16;
  */
 export async function createStorage(config: StorageConfig, context: ServiceContext): Promise<RunningService> {
   const { logger, health, signal } = context;
-  const link = await connectNats({
-    servers: config.NATS_URL,
-    name: "bimip-storage",
-    onError: (error) => logger.error({ err: error }, "NATS"),
-  });
+  const { link, access } = await connectService("storage", config, context);
   const topology = {
     partitions: config.BIMIP_LOG_PARTITIONS,
     replicas: config.BIMIP_REPLICAS,
@@ -60,11 +58,14 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
       done = true;
     } catch (error) {
       if (error instanceof PartitionsMismatch) throw error;
+      health.set("topology", false, textOf(error));
       logger.warn({ err: error }, "topology not confirmed, trying again"); // such as a cluster that still elects
       await delay(RETRY_MS);
     }
   }
   logger.info(topology, "streams and buckets are as configured");
+  const promises = streamShapes(topology).map((shape) => ({ shape }));
+  const unwatch = watchNatsConfig({ link, access, promises, context });
 
   const metrics = createStorageMetrics(context.metrics);
   const reader = await createLogReader(link, topology.partitions);
@@ -145,9 +146,14 @@ export async function createStorage(config: StorageConfig, context: ServiceConte
   const sweeping = retention.run(stopping.signal);
   return {
     async stop() {
+      unwatch();
       stopping.abort();
       await sweeping;
       await link.nc.drain();
     },
   };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -20,18 +20,18 @@ const RETRY_MS = 5;
  * Changes a JSON value by compare-and-set, as often as somebody else writes in between.
  *
  * @param known what it probably is, from memory; undefined: it is read
- * @param next the new value for the current one, undefined to leave it
+ * @param next the new value for the current one, undefined to leave it; told the revision of the current one, too
  * @throws Error when NATS does not answer, or somebody else was faster every time
  */
 export async function changeRecord<T>(
   bucket: RecordBucket,
   key: string,
   known: Revised<T> | undefined,
-  next: (current: T | undefined) => T | undefined,
+  next: (current: T | undefined, revision: number) => T | undefined,
 ): Promise<Changed<T>> {
   let current = known ?? (await read<T>(bucket, key));
   for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
-    const record = next(current?.record);
+    const record = next(current?.record, current?.revision ?? NO_REVISION);
     if (record === undefined) {
       // What was known from memory may be behind.
       const fresh = attempt === 1 && known !== undefined ? await read<T>(bucket, key) : current;

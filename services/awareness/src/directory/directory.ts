@@ -79,6 +79,10 @@ export class Directory {
     return this.#users.get(eid)?.sessions.get(device);
   }
 
+  openSessionsOf(eid: string): SessionRecord[] {
+    return [...records(this.#users.get(eid))].filter(({ state }) => state === "online");
+  }
+
   settings(eid: string): Revised<UserRecord> | undefined {
     return this.#users.get(eid)?.settings;
   }
