@@ -5,26 +5,27 @@ import {
   decodeFrame,
   ErrorCode,
   ErrorOrigin,
-  encodeStanza,
   errorFrame,
   type Frame,
-  IdentitySchema,
+  peekKind,
   type Stanza,
   stanzaId,
   stanzaName,
-  TokenAuthoritySchema,
-  TokenTask,
-  TokenType,
   validateStanza,
 } from "@bimip/protocol";
-import { create } from "@bufbuild/protobuf";
+import { tokenRefusal } from "./authenticator.js";
+import { seat } from "./door/refusal.js";
+import { enter } from "./first-frame.js";
 import type { Gateway } from "./gateway.js";
 import { HANDLERS } from "./handlers/index.js";
-import type { Admission, ClientSocket, ResumeMode, SocketHandler } from "./ports.js";
+import { mayEnter } from "./limits/entrance.js";
+import type { Admission, ClientSocket, Place, ResumeMode, SocketHandler } from "./ports.js";
 import { Session } from "./session.js";
 
 /** A client that authenticates by its first frame may go on at once; the check takes well under a millisecond. */
 const MAX_EARLY_BYTES = 256 * 1024;
+/** What it takes here to keep a frame, whatever it holds. */
+const EARLY_FRAME_BYTES = 128;
 
 /** One socket, from its opening on: at first perhaps a stranger, then a session. */
 export class Connection implements SocketHandler {
@@ -32,6 +33,7 @@ export class Connection implements SocketHandler {
   readonly #socket: ClientSocket;
   readonly #device: string | undefined;
   readonly #resume: ResumeMode;
+  readonly #place: Place;
   #session: Session | undefined;
   #authTimer: NodeJS.Timeout | undefined;
   /** Frames that came while the first frame's token is being checked; undefined when none is. */
@@ -39,43 +41,53 @@ export class Connection implements SocketHandler {
   #earlyBytes = 0;
   #closed = false;
 
-  constructor(gateway: Gateway, socket: ClientSocket, { claims, device, resume }: Admission & { ok: true }) {
+  constructor(gateway: Gateway, socket: ClientSocket, { claims, device, resume, place }: Admission & { ok: true }) {
     this.#gateway = gateway;
     this.#socket = socket;
     this.#device = device;
     this.#resume = resume;
+    this.#place = place;
     gateway.metrics.connections.inc();
     if (claims !== undefined) this.#begin(claims);
     else
       this.#authTimer = setTimeout(
-        () => this.#refuse(ErrorCode.TIMED_OUT, "no token came in time"),
+        () => this.#refuse(new BimipError(ErrorCode.TIMED_OUT, "no token came in time")),
         gateway.limits.authTimeoutMs,
       );
   }
 
   onFrame(bytes: Uint8Array): void {
     if (this.#early === undefined) return this.#take(bytes);
-    this.#early.push(bytes);
-    this.#earlyBytes += bytes.length;
+    this.#early.push(bytes.slice());
+    this.#earlyBytes += EARLY_FRAME_BYTES + bytes.length;
     if (this.#earlyBytes > MAX_EARLY_BYTES)
-      this.#refuse(ErrorCode.TOO_FAST, "too many bytes before the token was checked");
+      this.#refuse(new BimipError(ErrorCode.TOO_FAST, "too many bytes before the token was checked"));
   }
 
   #take(bytes: Uint8Array): void {
+    const session = this.#session;
+    const { rates, overload } = this.#gateway;
+    const isWatched = session !== undefined && (rates !== undefined || overload.sheds);
+    const peeked = isWatched ? peekKind(bytes) : undefined;
+    if (isWatched && !mayEnter(this.#gateway, session, peeked, bytes)) return;
+    const { maxStanzaBytes } = this.#gateway.limits;
     let frame: Frame;
     try {
-      frame = decodeFrame(bytes, { maxStanzaBytes: this.#gateway.limits.maxStanzaBytes });
+      // The one copy of a frame: the transport takes its buffer back.
+      frame = decodeFrame(bytes.length > maxStanzaBytes ? bytes : bytes.slice(), { maxStanzaBytes });
     } catch (error) {
       return this.#fail(BimipError.from(error));
     }
     const { stanza } = frame;
     this.#gateway.metrics.stanzas.inc({ kind: stanza.kind });
+    // What did not say at once what it is was taken for something else.
+    if (isWatched && stanza.kind !== peeked && !mayEnter(this.#gateway, session, stanza.kind, bytes)) return;
     const problem = validateStanza(stanza);
     if (problem !== undefined) return this.#fail(problem);
-    if (this.#session === undefined) return this.#authenticate(stanza);
-    const impostor = fromAnother(stanza, this.#session.eid);
+    if (session === undefined) return this.#authenticate(stanza);
+    const impostor = fromAnother(stanza, session.eid);
     if (impostor !== undefined) return this.#fail(impostor);
-    this.#dispatch(this.#session, frame);
+    this.#dispatch(session, frame);
   }
 
   onDrain(): void {
@@ -85,6 +97,7 @@ export class Connection implements SocketHandler {
   onClose(): void {
     this.#closed = true;
     clearTimeout(this.#authTimer);
+    this.#place.leave();
     this.#gateway.metrics.connections.dec();
     this.#session?.end();
   }
@@ -109,32 +122,27 @@ export class Connection implements SocketHandler {
   #fail(error: BimipError): void {
     if (this.#session !== undefined) return this.#session.fail(error);
     // A stranger who does not begin with a good token frame is not talked to any longer.
-    this.#refuse(ErrorCode.NOT_AUTHENTICATED, error.details, error.id);
+    const { details, id } = error;
+    this.#refuse(new BimipError(ErrorCode.NOT_AUTHENTICATED, details, { id }));
   }
 
-  /** First frame of a connection without a token: TokenAuthority AUTHENTICATE. */
+  /** First frame of a connection without a token. */
   #authenticate(stanza: Stanza): void {
-    if (stanza.kind !== "tokenAuthority" || stanza.value.task !== TokenTask.AUTHENTICATE) {
-      return this.#refuse(
-        ErrorCode.NOT_AUTHENTICATED,
-        "the first stanza must be TokenAuthority with task 4 AUTHENTICATE",
-      );
-    }
     this.#early = [];
-    const { token, id } = stanza.value;
-    const device = this.#device;
-    void this.#gateway.verifier.verify(token, device === undefined ? {} : { device }).then(
-      (claims) => {
+    void enter(this.#gateway, stanza, this.#device).then(
+      ({ claims, frame, renewed }) => {
         clearTimeout(this.#authTimer);
         if (this.#closed) return;
-        this.#socket.send(encodeStanza("tokenAuthority", authenticated(claims, this.#gateway.node, id)));
+        const refusal = seat(this.#gateway, this.#place, claims, this.#socket.address);
+        // Its refresh token is used up: shown again later, it would be taken for a thief's.
+        if (refusal === undefined || renewed) this.#socket.send(frame);
+        if (refusal !== undefined) return this.#leave(new BimipError(ErrorCode.TOO_FAST, refusal.details));
         this.#begin(claims);
         const early = this.#early ?? [];
         this.#early = undefined;
-        for (const bytes of early) this.#take(bytes);
+        for (const bytes of early) if (!this.#closed) this.#take(bytes);
       },
-      (error: unknown) =>
-        this.#refuse(ErrorCode.NOT_AUTHENTICATED, error instanceof Error ? error.message : "bad token", id),
+      (error: unknown) => this.#refuse(BimipError.from(error)),
     );
   }
 
@@ -147,24 +155,32 @@ export class Connection implements SocketHandler {
     });
   }
 
-  #refuse(code: number, details: string, id?: string): void {
+  #refuse(error: BimipError): void {
     clearTimeout(this.#authTimer);
     if (this.#closed) return;
+    if (error.code < ErrorCode.INTERNAL) this.#audit(error);
+    this.#leave(error);
+  }
+
+  /** Says why, and closes. */
+  #leave(error: BimipError): void {
+    const { code, details } = error;
+    const isOurs = code >= ErrorCode.INTERNAL;
     this.#gateway.metrics.errors.inc({ code });
-    this.#socket.send(errorFrame(new BimipError(code, details, id === undefined ? {} : { id }), ErrorOrigin.CLIENT));
-    this.#socket.close(CloseCode.TOKEN, details.slice(0, 100));
+    this.#socket.send(errorFrame(error, isOurs ? ErrorOrigin.SERVER : ErrorOrigin.CLIENT));
+    this.#socket.close(closeCode(code), details.slice(0, 100));
+  }
+
+  #audit(error: BimipError): void {
+    const { code, details } = error;
+    this.#gateway.audit.refused({ ...tokenRefusal(error), code, address: this.#socket.address, details });
   }
 }
 
-function authenticated(claims: Claims, node: string, id: string) {
-  return create(TokenAuthoritySchema, {
-    to: create(IdentitySchema, { eid: claims.eid, connectionResourceId: claims.device, node }),
-    type: TokenType.RESULT,
-    task: TokenTask.AUTHENTICATE,
-    timestamp: BigInt(Date.now()),
-    expiresAt: BigInt(claims.expiresAtMs ?? 0),
-    id,
-  });
+function closeCode(code: number): number {
+  // It is for us to mend, so the client may come back with the same token.
+  if (code >= ErrorCode.INTERNAL) return CloseCode.DRAINING;
+  return code === ErrorCode.TOO_FAST ? CloseCode.ABUSE : CloseCode.TOKEN;
 }
 
 /** `from`: the server stamps it; another EID there is a lie. */

@@ -61,6 +61,11 @@ export class FlowPolicy {
     });
   }
 
+  /** Decided flows that are remembered. */
+  get size(): number {
+    return this.#flows.size;
+  }
+
   /** The decided flow, or undefined: then `decide`. */
   known(from: string, to: string): Flow | undefined {
     const key = flowKey(from, to);
@@ -118,6 +123,12 @@ export class FlowPolicy {
       usableUntilMs: now + USABLE_MS,
       refreshing: false,
     };
+    // The one decided last goes last, so those that have had their time stand in front.
+    this.#flows.delete(key);
+    for (const [oldest, { usableUntilMs }] of this.#flows) {
+      if (usableUntilMs > now) break;
+      this.#flows.delete(oldest);
+    }
     if (this.#flows.size >= MAX_ENTRIES) dropOldest(this.#flows);
     this.#flows.set(key, flow);
     return flow;

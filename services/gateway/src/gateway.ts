@@ -1,13 +1,18 @@
-import type { Verifier } from "@bimip/auth";
 import type { Link, LogReader, Publisher, Turns } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
+import type { Audit } from "./audit.js";
+import type { Authenticator } from "./authenticator.js";
 import type { GatewayAwareness } from "./awareness/gateway-awareness.js";
 import type { FlowPolicy } from "./flow-policy.js";
 import type { LateResends } from "./late-resend.js";
+import type { Abuse } from "./limits/abuse.js";
+import type { Overload } from "./limits/overload.js";
+import type { Rates } from "./limits/rates.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { Progress } from "./progress.js";
 import type { ReceiptsGiven } from "./receipts-given.js";
 import type { Registrations } from "./registration.js";
+import type { Revocations } from "./revocations.js";
 import type { Users } from "./users.js";
 
 /** What sessions and handlers work with: one per process, passed down, never global. */
@@ -38,7 +43,13 @@ export interface Gateway {
   readonly progress: Progress;
   readonly lateResends: LateResends;
   readonly receiptsGiven: ReceiptsGiven;
-  readonly verifier: Verifier;
+  readonly authenticator: Authenticator;
+  readonly revocations: Revocations;
+  readonly audit: Audit;
+  /** Undefined: nobody is too fast. */
+  readonly rates: Rates | undefined;
+  readonly abuse: Abuse;
+  readonly overload: Overload;
   readonly logger: Logger;
   readonly metrics: GatewayMetrics;
   /** True from the begin of the stop on: nobody is admitted. */

@@ -40,7 +40,8 @@ function logOf(entries: Entry[], limit = Number.POSITIVE_INFINITY) {
   };
   const log = { asked, entries, epoch: 1 };
   const epochOf = async () => log.epoch;
-  return Object.assign(log, { late: new LateResends({ dedupeWindowMs: WINDOW_MS, scan, epochOf }) });
+  const options = { dedupeWindowMs: WINDOW_MS, scan, epochOf };
+  return Object.assign(log, { options, late: new LateResends(options) });
 }
 
 function bytesFrom(eid: string): Uint8Array {
@@ -205,4 +206,29 @@ it("scans one log of a session at a time, so that others have their turn", async
     await Promise.resolve();
   }
   expect(await Promise.all(looked)).toHaveLength(6);
+});
+
+it("remembers so much for all sessions together: those that looked longest ago forget, and look again", async () => {
+  const entries = Array.from({ length: 10 }, (_, n) => entry(n + 1));
+  const log = logOf(entries);
+  const late = new LateResends({ ...log.options, maxRemembered: 25 });
+  const find = (sender: Resender) => late.find(sender, "bob@x", "id5", NOW - 3_600_000);
+  const sessions = [device("alice@x"), device("alice@x"), device("alice@x")];
+  for (const session of sessions) expect(await find(session)).toBe(5);
+  const [first, second, third] = sessions as [Resender, Resender, Resender];
+  expect([first, second, third].map(({ repeats }) => repeats.logs.size)).toEqual([0, 1, 1]);
+  expect(log.asked).toHaveLength(3);
+  expect(await find(second)).toBe(5);
+  expect(log.asked).toHaveLength(3);
+  expect(await find(first)).toBe(5);
+  expect(log.asked).toHaveLength(4);
+  expect(second.repeats.logs.size).toBe(0);
+  // What ended makes room, and nothing of it is kept, not even what was being read.
+  late.end(third.repeats);
+  late.end(first.repeats);
+  const fourth = device("alice@x");
+  const finding = find(fourth);
+  late.end(fourth.repeats);
+  expect(await finding).toBe(5);
+  expect(late.remembered).toBe(0);
 });

@@ -13,6 +13,8 @@ export class Repeats {
   readonly logs = new Map<string, Memory>();
   /** One scan at a time, so that no session keeps others waiting for theirs. */
   readonly inTurn = createTurns(1);
+  /** The session is over: what it still finds is not remembered. */
+  ended = false;
 
   clear(): void {
     this.logs.clear();
@@ -25,6 +27,8 @@ export interface LateResendsOptions {
   readonly scan: (request: Omit<ScanRequest, "partitions">) => Promise<Scanned>;
   /** Changes when the log was recreated. */
   readonly epochOf: (eid: string) => Promise<number>;
+  /** Entries that are remembered for all sessions together; default 400,000, some 60 MB. */
+  readonly maxRemembered?: number;
 }
 
 /** What a session knows of one log: which of its user's entries stand in it. */
@@ -53,6 +57,8 @@ const MAX_CONCURRENT_SCANS = 4;
 /** Logs, and entries of all of them, that are remembered for a session; a scan may add to that, then the oldest logs are forgotten. */
 const MAX_LOGS = 64;
 const MAX_REMEMBERED = 40_000;
+/** One account with a hundred sessions must not fill the memory. */
+const MAX_REMEMBERED_BY_ALL = 400_000;
 
 /**
  * Recognises repeats of messages that JetStream has forgotten. A client repeats a message with its first `timestamp`, so
@@ -66,9 +72,23 @@ const MAX_REMEMBERED = 40_000;
 export class LateResends {
   readonly #o: LateResendsOptions;
   readonly #inTurn = createTurns(MAX_CONCURRENT_SCANS);
+  /** How many entries each session remembers; the one that looked last goes last. */
+  readonly #sessions = new Map<Repeats, number>();
+  #remembered = 0;
 
   constructor(options: LateResendsOptions) {
     this.#o = options;
+  }
+
+  /** Entries that are remembered for all sessions. */
+  get remembered(): number {
+    return this.#remembered;
+  }
+
+  /** The session is over. */
+  end(repeats: Repeats): void {
+    repeats.ended = true;
+    this.#forget(repeats);
   }
 
   /** Whether a message with this timestamp (epoch milliseconds, 0 = none) may be a repeat that JetStream has forgotten. */
@@ -119,6 +139,31 @@ export class LateResends {
     memory.complete = complete;
     memory.scannedAtMs = beganMs;
     forgetOldest(sender.repeats);
+    this.#note(sender.repeats);
+  }
+
+  /** Those that looked longest ago make room. */
+  #note(repeats: Repeats): void {
+    if (repeats.ended) return;
+    this.#uncount(repeats);
+    const entries = entriesOf(repeats);
+    this.#sessions.set(repeats, entries);
+    this.#remembered += entries;
+    const { maxRemembered = MAX_REMEMBERED_BY_ALL } = this.#o;
+    for (const oldest of this.#sessions.keys()) {
+      if (this.#remembered <= maxRemembered || oldest === repeats) return;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(repeats: Repeats): void {
+    this.#uncount(repeats);
+    repeats.clear();
+  }
+
+  #uncount(repeats: Repeats): void {
+    this.#remembered -= this.#sessions.get(repeats) ?? 0;
+    this.#sessions.delete(repeats);
   }
 }
 
@@ -140,12 +185,18 @@ function memoryOf({ logs }: Repeats, eid: string, epoch: number): Memory {
 }
 
 /** Keeps the log used last in any case. */
-function forgetOldest({ logs }: Repeats): void {
-  let entries = 0;
-  for (const { indexes } of logs.values()) entries += indexes.size;
+function forgetOldest(repeats: Repeats): void {
+  const { logs } = repeats;
+  let entries = entriesOf(repeats);
   for (const [eid, { indexes }] of logs) {
     if (entries <= MAX_REMEMBERED || logs.size === 1) return;
     logs.delete(eid);
     entries -= indexes.size;
   }
+}
+
+function entriesOf({ logs }: Repeats): number {
+  let entries = 0;
+  for (const { indexes } of logs.values()) entries += indexes.size;
+  return entries;
 }

@@ -9,6 +9,11 @@ export function createGatewayMetrics(metrics: Metrics, pending = { bytes: 0 }) {
       collect: (gauge) => gauge.set(pending.bytes),
     }),
     connections: metrics.gauge({ name: "bimip_gateway_connections", help: "Open connections." }),
+    connectionsRefused: metrics.counter({
+      name: "bimip_gateway_connections_refused_total",
+      help: "Connections that were not let in, by limit; bad tokens are not among them.",
+      labelNames: ["limit"],
+    }),
     stanzas: metrics.counter({
       name: "bimip_gateway_stanzas_total",
       help: "Stanzas received from devices, by kind.",
@@ -18,6 +23,30 @@ export function createGatewayMetrics(metrics: Metrics, pending = { bytes: 0 }) {
       name: "bimip_gateway_errors_total",
       help: "ErrorMessages sent to devices, by code.",
       labelNames: ["code"],
+    }),
+    refusals: metrics.counter({
+      name: "bimip_gateway_refusals_total",
+      help: "What was refused, by reason; each has its `audit` line in the log.",
+      labelNames: ["reason"],
+    }),
+    rateRefusals: metrics.counter({
+      name: "bimip_gateway_rate_refusals_total",
+      help: "Stanzas refused with 429 since they came too fast, by limit and whose it is (session, user).",
+      labelNames: ["limit", "of"],
+    }),
+    abuseClosed: metrics.counter({
+      name: "bimip_gateway_abuse_closed_total",
+      help: "Sessions ended (4429) since so much of what they sent was refused.",
+    }),
+    shedding: metrics.gauge({
+      name: "bimip_gateway_shedding",
+      help: "1 while the gateway refuses work to protect itself, by reason (lag, memory).",
+      labelNames: ["reason"],
+    }),
+    shed: metrics.counter({
+      name: "bimip_gateway_shed_total",
+      help: "What was refused or dropped meanwhile (connections, messages, awareness, location, typing).",
+      labelNames: ["what"],
     }),
     delivered: metrics.counter({ name: "bimip_gateway_delivered_total", help: "Log entries handed to devices." }),
     sentSeconds: metrics.histogram({
@@ -81,6 +110,15 @@ export function createGatewayMetrics(metrics: Metrics, pending = { bytes: 0 }) {
     cut: metrics.counter({
       name: "bimip_gateway_cut_total",
       help: "Connections ended without a close frame: the peer takes no more bytes, by reason.",
+      labelNames: ["reason"],
+    }),
+    revocations: metrics.gauge({
+      name: "bimip_gateway_revocations",
+      help: "Revocations of tokens, devices and accounts held in memory.",
+    }),
+    ended: metrics.counter({
+      name: "bimip_gateway_sessions_ended_total",
+      help: "Sessions ended by the server for good, by reason (expired, revoked_jti, revoked_device, revoked_user, revoked_itself, logged_out).",
       labelNames: ["reason"],
     }),
     replaced: metrics.counter({

@@ -1,21 +1,28 @@
 // How a session is kept in the registry, whose answers are the test's. Shows that its end is told however long that takes.
 import type { Link } from "@bimip/nats";
-import { SessionEventResSchema, SessionEventSchema } from "@bimip/protocol";
+import { type SessionEvent, SessionEventResSchema, SessionEventSchema } from "@bimip/protocol";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Registration, Registrations } from "./registration.js";
 
 function setUp() {
   const told: string[] = [];
-  const world = { answers: true };
+  const events: SessionEvent[] = [];
+  const world = { answers: true, contested: [] as bigint[], onTold: (): void => undefined };
   const link = {
     up: true,
     nc: {
       request: async (_subject: string, bytes: Uint8Array): Promise<{ data: Uint8Array }> => {
-        const { sessionId, open, timestamp, gateway } = fromBinary(SessionEventSchema, bytes);
+        const event = fromBinary(SessionEventSchema, bytes);
+        const { sessionId, open, timestamp, gateway } = event;
         told.push(`${open ? "open" : "end"} ${sessionId} at ${timestamp} on ${gateway}`);
+        events.push(event);
+        world.onTold();
+        world.onTold = () => undefined;
         if (!world.answers) throw new Error("no responders");
-        return { data: toBinary(SessionEventResSchema, create(SessionEventResSchema, { epoch: 7n })) };
+        const contested = open ? (world.contested.shift() ?? 0n) : 0n;
+        const answer = contested > 0n ? { contested } : { epoch: 7n };
+        return { data: toBinary(SessionEventResSchema, create(SessionEventResSchema, answer)) };
       },
     },
   };
@@ -30,7 +37,7 @@ function setUp() {
       address: "::1",
       onEpoch: (epoch) => void epochs.push(epoch),
     });
-  return { told, world, link, registrations, epochs, open };
+  return { told, events, world, link, registrations, epochs, open };
 }
 
 // By the timer of the moment, which may be a fake one.
@@ -112,4 +119,37 @@ test("the gateway's stop gives up", async () => {
   registrations.stop();
   await vi.advanceTimersByTimeAsync(5_000);
   await end;
+});
+
+test("sessions are numbered, and say how long they have been open: steadily, whatever the clock does", async () => {
+  const { events, world, open } = setUp();
+  world.answers = false;
+  open("first");
+  await vi.advanceTimersByTimeAsync(5_000);
+  vi.setSystemTime(0);
+  world.answers = true;
+  await vi.advanceTimersByTimeAsync(4_000);
+  const second = open("second");
+  await vi.advanceTimersByTimeAsync(1_000);
+  const [tried, last] = [events[0], events.at(-2)];
+  expect([tried?.number, tried?.ageMs, tried?.timestamp]).toEqual([1n, 0n, 1_000n]);
+  expect([last?.number, last?.timestamp]).toEqual([1n, 1_000n]);
+  expect(Number(last?.ageMs)).toBeGreaterThanOrEqual(5_000);
+  expect(second.held).toMatchObject({ number: 2n, ageMs: 1_000n });
+});
+
+test("where another gateway holds the device, it is asked again, knowing of that session; not once it has ended", async () => {
+  const { events, world, epochs, open } = setUp();
+  world.contested = [41n, 43n];
+  open("s");
+  await vi.advanceTimersByTimeAsync(0);
+  expect([events.map(({ over }) => over), epochs]).toEqual([[0n, 41n, 43n], [7]]);
+  world.contested = [51n];
+  const late = open("late");
+  world.onTold = () => void late.end();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(events.slice(3).map(({ open: opens, over }) => [opens, over])).toEqual([
+    [true, 0n],
+    [false, 0n],
+  ]);
 });

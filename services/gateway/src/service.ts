@@ -1,11 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { createVerifier } from "@bimip/auth";
 import {
   bucketHead,
   BUCKETS,
   call,
-  connectNats,
+  connectService,
   createLogReader,
   createTurns,
   laneDepthFor,
@@ -13,25 +12,32 @@ import {
   partitionOf,
   PROCEDURES,
   Publisher,
+  reliedOn,
   scanLog,
+  waitForReplicas,
   waitForTopology,
+  watchNatsConfig,
 } from "@bimip/nats";
 import { CloseCode } from "@bimip/protocol";
 import type { RunningService, ServiceContext } from "@bimip/runtime";
 import { listenUws } from "./adapters/uws.js";
+import { Audit } from "./audit.js";
+import { Authenticator } from "./authenticator.js";
 import { GatewayAwareness } from "./awareness/gateway-awareness.js";
 import { Lease } from "./awareness/lease.js";
 import type { GatewayConfig } from "./config.js";
-import { Connection } from "./connection.js";
+import { createDoor } from "./door/create-door.js";
 import { FlowPolicy } from "./flow-policy.js";
 import type { Gateway } from "./gateway.js";
 import { LateResends } from "./late-resend.js";
+import { createLimits } from "./limits/create-limits.js";
 import { createGatewayMetrics } from "./metrics.js";
-import type { Admission, ClientSocket, ConnectRequest } from "./ports.js";
 import { PositionCheck } from "./position-check.js";
 import { Progress } from "./progress.js";
 import { ReceiptsGiven } from "./receipts-given.js";
 import { Registrations } from "./registration.js";
+import { Revocations } from "./revocations.js";
+import { openTokenKeys } from "./token-keys.js";
 import { Users } from "./users.js";
 
 export { readConfig } from "./config.js";
@@ -50,12 +56,16 @@ export async function createGateway(
   context: ServiceContext,
 ): Promise<RunningService & { port: number }> {
   const { logger, health, signal } = context;
-  const link = await connectNats({
-    servers: config.NATS_URL,
-    name: `bimip-gateway ${config.BIMIP_NODE}`,
-    onError: (error) => logger.error({ err: error }, "NATS"),
+  const tokenKeys = await openTokenKeys(config, context);
+  const { link, access } = await connectService("gateway", config, context, config.BIMIP_NODE);
+  const partitions = await waitForTopology(link.nc, { signal });
+  const replicas = await waitForReplicas(link.nc, { signal });
+  const promises = reliedOn("gateway", {
+    partitions,
+    replicas: config.BIMIP_REPLICAS,
+    dedupeWindowS: config.BIMIP_DEDUPE_WINDOW_S,
   });
-  const { partitions, replicas } = await waitForTopology(link.nc, { signal });
+  const unwatch = watchNatsConfig({ link, access, promises, context });
   const pending = { bytes: 0 };
   const gatewayMetrics = createGatewayMetrics(context.metrics, pending);
   const publisher = new Publisher(link, {
@@ -91,6 +101,11 @@ export async function createGateway(
   });
   const dedupeWindowMs = config.BIMIP_DEDUPE_WINDOW_S * 1_000;
   const registrations = new Registrations();
+  // Before anybody is let in.
+  const revocations = new Revocations({ users, logger, gauge: gatewayMetrics.revocations });
+  await revocations.follow(link);
+  const audit = new Audit(logger, gatewayMetrics.refusals);
+  const { rates, abuse, overload, stop: stopLimits } = createLimits(config, { audit, metrics: gatewayMetrics, logger });
   const work = new Set<Promise<void>>();
   let draining = false;
   const gateway: Gateway = {
@@ -129,7 +144,12 @@ export async function createGateway(
       ask: (eid) => call(link.nc, PROCEDURES.receipts, { eid }, RECEIPTS_TIMEOUT_MS),
     }),
     resumeInTurn: createTurns(MAX_CONCURRENT_RESUMES),
-    verifier: createVerifier({ secret: config.BIMIP_JWT_SECRET }),
+    authenticator: new Authenticator({ verifier: tokenKeys.verifier, revocations, link }),
+    revocations,
+    audit,
+    rates,
+    abuse,
+    overload,
     logger,
     metrics: gatewayMetrics,
     pending,
@@ -166,54 +186,33 @@ export async function createGateway(
     signal,
     onError: (error) => logger.debug({ err: error }, "lease not renewed"),
   });
-  const transport = await listenUws(
-    {
-      host: config.BIMIP_HOST,
-      port: config.BIMIP_PORT,
-      maxFrameBytes: config.BIMIP_MAX_FRAME_BYTES,
-      maxBackpressureBytes: config.BIMIP_MAX_BACKPRESSURE_BYTES,
-      idleTimeoutS: config.BIMIP_IDLE_TIMEOUT_S,
-      health,
-      metrics: context.metrics,
-      onCut: (reason) => gatewayMetrics.cut.inc({ reason }),
-    },
-    {
-      admit: (request) => admit(gateway, request),
-      open: (socket: ClientSocket, admission) => new Connection(gateway, socket, admission),
-    },
-  );
+  const { door, options, stop: stopDoor } = createDoor(config, gateway, context);
+  const transport = await listenUws(options, door);
   logger.info({ node: gateway.node, host: config.BIMIP_HOST, port: transport.port, partitions }, "listening");
   return {
     port: transport.port,
     async stop() {
       draining = true;
+      unwatch();
       transport.stopAccepting();
       await closeInSlices([...users.sessions()]);
       transport.close();
+      tokenKeys.stop();
       positions.stop();
       await publisher.close();
       await progress.flush();
       await soon(STOP_WORK_MS, Promise.allSettled(work));
       registrations.stop();
       awareness.stop();
+      revocations.stop();
+      stopDoor();
+      stopLimits();
+      audit.stop();
       await soon(STOP_NATS_MS, lease.end());
       await soon(STOP_NATS_MS, link.nc.drain());
       await link.nc.close();
     },
   };
-}
-
-async function admit(gateway: Gateway, request: ConnectRequest): Promise<Admission> {
-  if (gateway.draining) return { ok: false, status: 503, message: "this gateway is draining, try again" };
-  if (!gateway.link.up) return { ok: false, status: 503, message: "NATS is away, try again" };
-  const { token, device, resume } = request;
-  if (token === undefined) return { ok: true, claims: undefined, device, resume };
-  try {
-    const claims = await gateway.verifier.verify(token, device === undefined ? {} : { device });
-    return { ok: true, claims, device, resume };
-  } catch (error) {
-    return { ok: false, status: 401, message: error instanceof Error ? error.message : "bad token" };
-  }
 }
 
 /** Waits for the work, but not for ever: NATS may be away. */

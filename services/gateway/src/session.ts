@@ -11,60 +11,51 @@ import {
   entryTarget,
   errorFrame,
   isFrom,
-  IdentitySchema,
-  LogoutSchema,
-  LogoutStatus,
+  type Logout,
   LogoutType,
-  type ResumeResponse,
-  type SessionClaim,
-  SignalSchema,
-  SignalStatus,
-  SignalType,
 } from "@bimip/protocol";
-import { create } from "@bufbuild/protobuf";
 import { alarmAt } from "@bimip/runtime";
-import { call, PROCEDURES, SUBJECTS, partitionOf } from "@bimip/nats";
+import { createTurns, SUBJECTS, type Turns, partitionOf } from "@bimip/nats";
 import { AwarenessRequests } from "./awareness/requests.js";
 import { SessionAwareness } from "./awareness/session-awareness.js";
-import { Waiting } from "./awareness/waiting.js";
 import { Delivery } from "./delivery.js";
-import type { CatchUpReason } from "./delivery-options.js";
+import { Fence } from "./fence.js";
 import { Outgoing } from "./handlers/outgoing.js";
 import type { Gateway } from "./gateway.js";
 import { Repeats } from "./late-resend.js";
+import { Refused } from "./limits/abuse.js";
+import { LogPlace } from "./log-place.js";
+import { logoutFrame } from "./logout-frame.js";
 import type { ClientSocket, ResumeMode } from "./ports.js";
 import { ReceiptLine } from "./receipt-line.js";
 import { Registration } from "./registration.js";
-import { type ResumeAsked, ResumeLine } from "./resume-line.js";
+import type { RevokedBy } from "./revocations.js";
 
 const ERROR_CODE_SERVER = 500;
-/** Behind the stored cursor; nobody waits for the answer by an id. */
-const STORED_CURSOR: ResumeAsked = { after: 0n, id: "", epoch: 0n };
-const EVERYTHING = -1n;
-const RESUME_TIMEOUT_MS = 2_000;
 
-/** What the device has of one log. Nothing of it holds in another one. */
-interface Standing {
-  /** The log; 0 until storage has said. */
-  readonly epoch: number;
-  /** Handed over up to here before the replay under way, by this session or an earlier one. */
-  handed: number;
-  cursor: number;
-  read: number;
-}
+/** What the device is told when its session ends because of a revocation. */
+const REVOKED_DETAILS: Readonly<Record<RevokedBy, string>> = {
+  jti: "token: was revoked",
+  device: "the tokens of this device were revoked",
+  user: "all tokens of the account were revoked",
+};
 
 /** One authenticated connection of one device. */
 export class Session {
   readonly id = randomUUID();
   readonly eid: string;
   readonly device: string;
-  readonly claims: Claims;
   readonly delivery: Delivery;
+  /** Where the device stands in its log. */
+  readonly log: LogPlace;
   /** What the device is told of the presence of others. */
   readonly awareness: SessionAwareness;
+  /** Whether it is the newest session of its device. */
+  readonly fence: Fence;
   /** Typing that waits for its flow decision. */
   typingUnderWay = 0;
   queriesUnderWay = 0;
+  tokensUnderWay = 0;
   readonly #gateway: Gateway;
   readonly #socket: ClientSocket;
   readonly #registration: Registration;
@@ -74,23 +65,21 @@ export class Session {
   #outgoing: Outgoing | undefined;
   #receipts: ReceiptLine | undefined;
   #repeats: Repeats | undefined;
+  #refused: Refused | undefined;
   #requests: AwarenessRequests | undefined;
-  #resumes: ResumeLine | undefined;
-  #logKnown: Waiting | undefined;
+  #inTokenTurn: Turns | undefined;
+  #claims: Claims;
   #stopExpiry: (() => void) | undefined;
-  /** Resolves once live copies reach this session: nothing may be read from the log before. */
-  #begun: Promise<void> = Promise.resolve();
-  #standing: Standing = { epoch: 0, handed: 0, cursor: 0, read: 0 };
-  #comparesLog = false;
-  #claimEpoch = 0;
-  #newestClaim = 0;
+  /** Answers that revocations wait for. */
+  #answering = 0;
   #closed = false;
+  #fenced = false;
 
   constructor(gateway: Gateway, socket: ClientSocket, claims: Claims) {
     const { eid, device } = claims;
     this.#gateway = gateway;
     this.#socket = socket;
-    this.claims = claims;
+    this.#claims = claims;
     this.eid = eid;
     this.device = device;
     this.#identityPrefix = encodeIdentityPrefix(eid, device);
@@ -101,35 +90,66 @@ export class Session {
       socket,
       reader: gateway.reader,
       metrics: gateway.metrics,
-      onBack: () => this.#compareLog(),
+      onBack: () => this.log.compare(),
       onError: (error) => gateway.logger.warn({ err: error }, "log not readable, trying again"),
     });
+    this.log = new LogPlace(gateway, this);
     this.awareness = new SessionAwareness(gateway.awareness, socket, eid);
-    if (claims.expiresAtMs !== undefined) this.#stopExpiry = alarmAt(claims.expiresAtMs, () => this.#expire());
+    this.fence = new Fence(this);
+    gateway.revocations.hold(this);
+    this.#armExpiry();
     this.#registration = new Registration(gateway, this);
   }
 
   /** Architecture's order at connect: subscribe live, flush, then read the log up to its head, then live. */
   async begin(resume: ResumeMode): Promise<void> {
-    this.#begun = this.#gateway.users.add(this);
-    // Manual or not: storage hears of the device.
-    this.#resumeLine.addOwn(STORED_CURSOR, (answer) => {
-      this.#enter(answer);
-      if (resume === "automatic") this.#replay(answer, "connect", { id: "", withOwn: false });
-    });
-    await this.#begun;
+    const reached = this.#gateway.users.add(this);
+    this.log.begin(reached, resume);
+    await reached;
+  }
+
+  /** What its token says; another token may take over. */
+  get claims(): Claims {
+    return this.#claims;
+  }
+
+  /** Another token of the same account and device takes over: what it says counts from now on, its expiry too. */
+  renew(claims: Claims): void {
+    if (this.#closed) return;
+    const { revocations } = this.#gateway;
+    revocations.release(this);
+    this.#claims = claims;
+    revocations.hold(this);
+    this.#armExpiry();
+  }
+
+  /** Revocations leave the session alone for now: it is being answered. */
+  get leaving(): boolean {
+    return this.#answering > 0;
+  }
+
+  /**
+   * For what may revoke this session's own token: `work` answers the device, and closes the session if it has to. Only then
+   * revocations may end it.
+   */
+  async answerFirst(work: () => Promise<void>): Promise<void> {
+    this.#answering++;
+    try {
+      await work();
+    } finally {
+      this.#answering--;
+      this.#gateway.revocations.check(this);
+    }
   }
 
   /** The log that this session's indexes belong to; 0 until storage has said. */
   get logEpoch(): number {
-    return this.#standing.epoch;
+    return this.log.epoch;
   }
 
-  /** Resolves once storage has said which log the device's indexes belong to. Not at all when the session ends before. */
-  get logKnown(): Promise<unknown> {
-    if (this.#standing.epoch > 0) return Promise.resolve();
-    this.#logKnown ??= new Waiting();
-    return this.#logKnown.until();
+  /** Its indexes belong to another log from now on. */
+  onOtherLog(): void {
+    this.#repeats?.clear();
   }
 
   /** The peer's. */
@@ -155,7 +175,7 @@ export class Session {
   }
 
   get receipts(): ReceiptLine {
-    this.#receipts ??= new ReceiptLine(({ index, read }) => this.#acknowledge(index, read));
+    this.#receipts ??= new ReceiptLine(({ index, read }) => this.log.acknowledge(index, read));
     return this.#receipts;
   }
 
@@ -165,10 +185,22 @@ export class Session {
     return this.#repeats;
   }
 
+  /** What is noted of stanzas that were refused. */
+  get refused(): Refused {
+    this.#refused ??= new Refused();
+    return this.#refused;
+  }
+
   /** What the device asks of awareness. */
   get requests(): AwarenessRequests {
     this.#requests ??= new AwarenessRequests(this.#gateway, this);
     return this.#requests;
+  }
+
+  /** What the device asks about tokens goes one after the other: the last word counts. */
+  get inTokenTurn(): Turns {
+    this.#inTokenTurn ??= createTurns(1);
+    return this.#inTokenTurn;
   }
 
   /** The socket is gone. */
@@ -178,43 +210,7 @@ export class Session {
 
   /** What HoldRequest says of the session; undefined: it is not registered yet, or has ended. */
   get held(): Registration["held"] | undefined {
-    return this.#closed || this.#claimEpoch === 0 ? undefined : this.#registration.held;
-  }
-
-  /** Index up to which the log was handed over. */
-  get handed(): number {
-    const { epoch, handed } = this.#standing;
-    return this.delivery.epoch === epoch ? Math.max(handed, this.delivery.position) : handed;
-  }
-
-  /**
-   * RESUME on request. Behind the head, of another log than today's, or overtaken by a newer one: the same Signal comes
-   * back with type 3; storage away: goes on when it is back.
-   */
-  resume(asked: ResumeAsked): void {
-    const { after, id } = asked;
-    this.#resumeLine.add(asked, (answer) => {
-      this.#enter(answer);
-      if (answer.beyondHead) this.#refuseResume(after, id, answer.details, answer);
-      else this.#replay(answer, "resume", { id, withOwn: after === EVERYTHING });
-    });
-  }
-
-  /** Moves the device's cursor: cumulative, never back, at most to what was handed over. */
-  #acknowledge(index: number, isRead: boolean): void {
-    const standing = this.#standing;
-    const cursor = Math.min(index, this.handed);
-    const read = isRead ? cursor : 0;
-    if (cursor <= standing.cursor && read <= standing.read) return;
-    standing.cursor = Math.max(cursor, standing.cursor);
-    standing.read = Math.max(read, standing.read);
-    const { atHead } = this.delivery;
-    this.#gateway.progress.device(this, {
-      cursor: standing.cursor,
-      read: standing.read,
-      handed: this.handed,
-      seen: atHead,
-    });
+    return this.#closed || !this.fence.registered ? undefined : this.#registration.held;
   }
 
   /** A stanza that is in no log. A device that cannot take it now never gets it. */
@@ -228,51 +224,67 @@ export class Session {
     this.#socket.send(frame);
   }
 
-  /** Answers with an ErrorMessage; the session lives on. */
+  /** Answers with an ErrorMessage; the session lives on, unless it was refused too much. */
   fail(error: BimipError): void {
     this.#gateway.metrics.errors.inc({ code: error.code });
     const origin = error.code >= ERROR_CODE_SERVER ? ErrorOrigin.SERVER : ErrorOrigin.CLIENT;
     this.#socket.send(errorFrame(error, origin));
+    this.#gateway.abuse.note(this, error);
   }
 
   close(code: number, reason: string): void {
     if (!this.#closed) this.#socket.close(code, reason);
   }
 
+  /** It was ended because it may not go on: what it did not get to the logs until then never gets there. */
+  get fenced(): boolean {
+    return this.#fenced;
+  }
+
   /** A newer session of this device took over. */
   replace(): void {
     if (this.#closed) return;
+    this.#fenced = true;
     this.#gateway.metrics.replaced.inc();
-    const logout = create(LogoutSchema, {
-      to: create(IdentitySchema, { eid: this.eid, connectionResourceId: this.device, node: this.#gateway.node }),
-      type: LogoutType.SESSION,
-      status: LogoutStatus.SUCCESS,
-      timestamp: BigInt(Date.now()),
-      details: "replaced by a newer connection of the same device",
-    });
-    this.#socket.send(encodeStanza("logout", logout));
+    const details = "replaced by a newer connection of the same device";
+    this.#socket.send(logoutFrame(this, this.#gateway.node, { type: LogoutType.SESSION, details }));
     this.#socket.close(CloseCode.REPLACED, "replaced");
+  }
+
+  /** Another session logged this one out; its token is good for a new one. */
+  logOut(logout: Logout): void {
+    if (this.#closed) return;
+    this.#fenced = true;
+    this.#gateway.metrics.ended.inc({ reason: "logged_out" });
+    this.#socket.send(encodeStanza("logout", logout));
+    this.#socket.close(CloseCode.TOKEN, "logged out");
+  }
+
+  /** Its token was revoked, by its id, or with all tokens of the device or the account so far. */
+  endRevoked(by: RevokedBy): void {
+    if (this.#closed) return;
+    this.#fenced = true;
+    const { audit, metrics, node } = this.#gateway;
+    const { eid, device, address } = this;
+    const details = REVOKED_DETAILS[by];
+    metrics.ended.inc({ reason: `revoked_${by}` });
+    audit.refused({ reason: "revoked", code: CloseCode.TOKEN, eid, device, address, details });
+    if (by === "jti") this.fail(new BimipError(ErrorCode.NOT_AUTHENTICATED, details));
+    else {
+      const type = by === "user" ? LogoutType.ACCOUNT : LogoutType.DEVICE;
+      this.#socket.send(logoutFrame(this, node, { type, details }));
+    }
+    this.#socket.close(CloseCode.TOKEN, "token revoked");
   }
 
   /** The registry's answer to its registration; 0 = a newer session of the device is registered already. */
   onEpoch(epoch: number): void {
-    if (epoch === 0) return this.replace();
-    this.#claimEpoch = Math.max(this.#claimEpoch, epoch);
-    this.#yieldToNewer();
-    this.awareness.begin(epoch);
+    this.fence.onEpoch(epoch);
   }
 
-  /** The registry's word on which session of this device is the newest. */
-  onClaim(claim: SessionClaim): void {
-    if (claim.sessionId === this.id) return this.#renewEpoch(Number(claim.epoch));
-    this.#newestClaim = Math.max(this.#newestClaim, Number(claim.epoch));
-    this.#yieldToNewer();
-  }
-
-  /** What the registry knew is lost: it numbers sessions from the beginning. */
+  /** What the registry knew is lost. */
   onAnew(): void {
-    this.#claimEpoch = Math.min(this.#claimEpoch, 1);
-    this.#newestClaim = 0;
+    this.fence.onAnew();
     this.awareness.restart();
   }
 
@@ -285,101 +297,29 @@ export class Session {
   /** The socket is gone. */
   end(): void {
     this.#closed = true;
+    this.#gateway.rates?.forget(this.id);
+    this.fence.trust(); // nobody is confirmed anything any more, but what waits for it ends
     this.#stopExpiry?.();
+    this.#gateway.revocations.release(this);
     this.#receipts?.end();
+    if (this.#repeats !== undefined) this.#gateway.lateResends.end(this.#repeats);
     this.awareness.end();
     this.#requests?.end();
-    // Seen only once it was told what may be gone: an expired log is known by how long a device was away.
-    const { announced, atHead } = this.delivery;
-    if (announced) this.#gateway.progress.device(this, { handed: this.handed, seen: atHead }, true);
+    this.log.end();
     this.delivery.close();
     this.#gateway.users.remove(this);
     this.#gateway.track(this.#registration.end());
   }
 
-  get #resumeLine(): ResumeLine {
-    const { logger } = this.#gateway;
-    this.#resumes ??= new ResumeLine({
-      ask: (asked) => this.#ask(asked),
-      isClosed: () => this.#closed,
-      onOvertaken: ({ after, id }) => this.#refuseResume(after, id, "overtaken by a newer RESUME"),
-      onError: (error) => logger.warn({ err: error }, "storage did not say where to go on, trying again"),
-      onIdle: () => {
-        this.#resumes = undefined;
-      },
-    });
-    return this.#resumes;
-  }
-
-  async #ask({ after, epoch }: ResumeAsked): Promise<ResumeResponse> {
-    const { link, progress, resumeInTurn } = this.#gateway;
-    const { eid, device } = this;
-    await this.#begun;
-    return resumeInTurn(async () => {
-      await progress.settled(eid, device); // an earlier session's last acknowledgements
-      const request = { eid, device, after, epoch, timestamp: BigInt(Date.now()) };
-      return call(link.nc, PROCEDURES.resume, request, RESUME_TIMEOUT_MS);
-    });
-  }
-
-  /** Takes note of the log that storage speaks of. */
-  #enter({ epoch, handed }: ResumeResponse): void {
-    const before = this.handed;
-    if (Number(epoch) === this.#standing.epoch) {
-      this.#standing.handed = Math.max(before, Number(handed));
-      return;
-    }
-    this.#standing = { epoch: Number(epoch), handed: Number(handed), cursor: 0, read: 0 };
-    this.#repeats?.clear();
-    this.#logKnown?.resolve();
-  }
-
-  #replay(answer: ResumeResponse, reason: CatchUpReason, asked: { id: string; withOwn: boolean }): void {
-    const { after, firstId, epoch, details } = answer;
-    const start = { after: Number(after), firstId: Number(firstId), epoch: Number(epoch), details, ...asked };
-    const overtaken = this.delivery.start(start, reason);
-    if (overtaken !== "") this.#refuseResume(after, overtaken, "overtaken by a newer RESUME");
-  }
-
-  /** The log's head lies before what was handed over: it may be another log. */
-  #compareLog(): void {
-    if (this.#comparesLog) return;
-    this.#comparesLog = true;
-    this.#resumeLine.addOwn(STORED_CURSOR, (answer) => {
-      this.#comparesLog = false;
-      const isAnother = Number(answer.epoch) !== this.delivery.epoch;
-      this.#enter(answer);
-      if (isAnother) this.#replay(answer, "recreated", { id: "", withOwn: false });
-    });
-  }
-
-  #refuseResume(after: bigint, id: string, details: string, log?: { firstId: bigint; epoch: bigint }): void {
-    const signal = create(SignalSchema, {
-      id,
-      type: SignalType.ERROR,
-      status: SignalStatus.RESUME,
-      monotonicId: after,
-      timestamp: BigInt(Date.now()),
-      details,
-      firstId: log?.firstId ?? 0n,
-      epoch: log?.epoch ?? BigInt(this.#standing.epoch),
-    });
-    this.send(encodeStanza("signal", signal));
+  #armExpiry(): void {
+    this.#stopExpiry?.();
+    const { expiresAtMs } = this.#claims;
+    this.#stopExpiry = expiresAtMs === undefined ? undefined : alarmAt(expiresAtMs, () => this.#expire());
   }
 
   #expire(): void {
+    this.#gateway.metrics.ended.inc({ reason: "expired" });
     this.fail(new BimipError(ErrorCode.NOT_AUTHENTICATED, "the token expired"));
     this.close(CloseCode.TOKEN, "token expired");
-  }
-
-  /** A session that was taken for ended is registered again, later than others that came and went meanwhile. */
-  #renewEpoch(epoch: number): void {
-    if (this.#claimEpoch === 0 || epoch <= this.#claimEpoch) return;
-    this.#claimEpoch = epoch;
-    this.awareness.renew(epoch);
-  }
-
-  #yieldToNewer(): void {
-    if (this.#claimEpoch > 0 && this.#newestClaim > this.#claimEpoch) this.replace();
   }
 }

@@ -1,7 +1,14 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Msg } from "@nats-io/nats-core";
-import { LogTrimmedSchema, SessionClaimSchema, withIndexes } from "@bimip/protocol";
-import { type Link, readEntryHeaders, SUBJECTS, USER_SUBJECT_KINDS } from "@bimip/nats";
+import {
+  EndRequestSchema,
+  EndResponseSchema,
+  LogoutSchema,
+  LogTrimmedSchema,
+  SessionClaimSchema,
+  withIndexes,
+} from "@bimip/protocol";
+import { answer, type Link, readEntryHeaders, SUBJECTS, USER_SUBJECT_KINDS } from "@bimip/nats";
 import type { LiveEntry } from "./delivery-options.js";
 import type { Session } from "./session.js";
 
@@ -48,6 +55,10 @@ export class Users {
     return this.#users.get(eid)?.sessions.values() ?? [];
   }
 
+  sessionOf(eid: string, device: string): Session | undefined {
+    return this.#users.get(eid)?.sessions.get(device);
+  }
+
   *sessions(): Iterable<Session> {
     for (const user of this.#users.values()) yield* user.sessions.values();
   }
@@ -78,16 +89,27 @@ function take(sessions: ReadonlyMap<string, Session>, message: Msg): void {
       return;
     case USER_SUBJECT_KINDS.claim: {
       const claim = fromBinary(SessionClaimSchema, message.data);
-      return sessions.get(claim.device)?.onClaim(claim);
+      return sessions.get(claim.device)?.fence.onClaim(claim);
     }
+    case USER_SUBJECT_KINDS.end:
+      return endSession(sessions, message);
     case USER_SUBJECT_KINDS.probe:
-      message.respond(String(sessions.size));
+      answer(message, String(sessions.size));
       return;
     case USER_SUBJECT_KINDS.trimmed: {
       const { trimmedTo } = fromBinary(LogTrimmedSchema, message.data);
       for (const session of sessions.values()) session.delivery.onTrimmed(Number(trimmedTo));
     }
   }
+}
+
+/** Whoever holds the session ends it, and says so; the others leave the question unanswered. */
+function endSession(sessions: ReadonlyMap<string, Session>, message: Msg): void {
+  const { device, sessionId, logout } = fromBinary(EndRequestSchema, message.data);
+  const session = sessions.get(device);
+  if (session?.id !== sessionId) return;
+  session.logOut(fromBinary(LogoutSchema, logout));
+  answer(message, toBinary(EndResponseSchema, create(EndResponseSchema)));
 }
 
 /** Devices that were told the same entry before get the same bytes: encoded once. */

@@ -1,6 +1,7 @@
 import { createHealth, createMetrics } from "@bimip/runtime";
 import { afterEach, expect, test, vi } from "vitest";
 import WebSocket from "ws";
+import { Connections, NO_CONNECTION_LIMITS } from "../door/connections.js";
 import type { ClientSocket, Transport } from "../ports.js";
 import { listenUws } from "./uws.js";
 
@@ -34,10 +35,19 @@ async function connect(): Promise<{
       idleTimeoutS: 120,
       health: createHealth(),
       metrics: createMetrics("gateway"),
+      isAdmin: true,
       onCut: (reason) => void cuts.push(reason),
     },
     {
-      admit: async ({ device, resume }) => ({ ok: true, claims: undefined, device, resume }),
+      accept: () => true,
+      asked: () => undefined,
+      visit: () => undefined,
+      gone: () => undefined,
+      admit: async ({ device, resume, peer }) => {
+        const place = new Connections(NO_CONNECTION_LIMITS).enter(peer);
+        if (place.refused !== undefined) throw new Error("there is no limit");
+        return { ok: true, claims: undefined, device, resume, address: peer, place };
+      },
       open(socket) {
         server = socket;
         return {
@@ -89,6 +99,21 @@ test("no connection is closed right after its upgrade, however often the process
   }
 });
 
+test.each([
+  ["x".repeat(200), "x".repeat(123)],
+  ["é".repeat(100), "é".repeat(61)],
+  [`${"x".repeat(122)}👋`, "x".repeat(122)],
+  ["wrong: 👋", "wrong: 👋"],
+])("a close's reason is cut to what a close frame may hold, at a whole character: %s", async (reason, told) => {
+  const { server, client } = await connect();
+  const closing = new Promise((resolve, reject) => {
+    client.once("close", (code, text) => resolve([code, text.toString()]));
+    client.once("error", reject);
+  });
+  server.close(4401, reason);
+  expect(await closing).toEqual([4401, told]);
+});
+
 test("a peer that asks and never reads the answers is closed", async () => {
   const { server, client, closed } = await connect();
   client.pause();
@@ -96,4 +121,20 @@ test("a peer that asks and never reads the answers is closed", async () => {
   await vi.waitUntil(closed);
   expect(cuts).toEqual(["unread"]);
   client.terminate();
+});
+
+test("over HTTP one question is answered in a connection, with GET and HEAD", async () => {
+  const { client } = await connect();
+  client.terminate();
+  const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(`http://127.0.0.1:${transport?.port ?? 0}${path}`, init);
+  const alive = await ask("/healthz");
+  expect([alive.status, await alive.text(), alive.headers.get("connection")]).toEqual([200, "ok\n", "close"]);
+  const head = await ask("/healthz", { method: "HEAD" });
+  expect([head.status, await head.text()]).toEqual([200, ""]);
+  expect((await ask("/metrics")).status).toBe(200);
+  expect((await ask("/")).status).toBe(404);
+  expect((await ask("/v1/ws")).status).toBe(404);
+  for (const method of ["POST", "PUT", "DELETE", "OPTIONS"])
+    expect((await ask("/healthz", { method })).status).toBe(405);
 });

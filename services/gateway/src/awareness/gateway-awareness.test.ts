@@ -24,6 +24,7 @@ function setUp() {
   const session = {
     device: "phone",
     held: undefined,
+    fence: { doubt: () => undefined, trust: () => undefined },
     onAnew: () => void log.push("anew"),
     awareness: {
       missed: (head: number) => void log.push(`missed ${head}`),

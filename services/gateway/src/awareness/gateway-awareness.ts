@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { GATEWAY_SUBJECT_KINDS, type Link, jitteredStepMs, SUBJECTS } from "@bimip/nats";
+import { answer, GATEWAY_SUBJECT_KINDS, type Link, jitteredStepMs, SUBJECTS } from "@bimip/nats";
 import type { Logger } from "@bimip/runtime";
 import type { Msg } from "@nats-io/nats-core";
 import type { GatewayMetrics } from "../metrics.js";
@@ -84,7 +84,7 @@ export class GatewayAwareness {
       case GATEWAY_SUBJECT_KINDS.fanout:
         return this.#fanOut(message.data);
       case GATEWAY_SUBJECT_KINDS.ping:
-        message.respond(this.#o.node);
+        answer(message, this.#o.node);
         return;
       case GATEWAY_SUBJECT_KINDS.swept:
         this.#o.logger.warn("this gateway was taken for dead");

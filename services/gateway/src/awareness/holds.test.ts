@@ -6,13 +6,18 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Users } from "../users.js";
 import { Holds } from "./holds.js";
 
-const TOLD = toBinary(HoldResponseSchema, create(HoldResponseSchema));
+const told = (stale: string[] = []): Uint8Array => toBinary(HoldResponseSchema, create(HoldResponseSchema, { stale }));
 
 function setUp(count: number) {
+  /** What happened to sessions, in order. */
+  const log: string[] = [];
   const sessions = Array.from({ length: count }, (_, n) => ({
+    id: `s${n}`,
     held: { eid: `u${n}`, device: "phone" } as { eid: string; device: string } | undefined,
+    replace: () => void log.push(`s${n} replaced`),
+    fence: { doubt: () => void log.push(`s${n} in doubt`), trust: () => void log.push(`s${n} trusted`) },
   }));
-  const asked: { readonly eids: string[]; answer(): void; fail(): void }[] = [];
+  const asked: { readonly eids: string[]; answer(stale?: string[]): void; fail(): void }[] = [];
   const link = {
     up: true,
     nc: {
@@ -21,7 +26,11 @@ function setUp(count: number) {
           const { sessions: held, node, gateway } = fromBinary(HoldRequestSchema, bytes);
           expect([node, gateway]).toEqual(["node", "process"]);
           const eids = held.map(({ eid }) => eid);
-          asked.push({ eids, answer: () => resolve({ data: TOLD }), fail: () => reject(new Error("timeout")) });
+          asked.push({
+            eids,
+            answer: (stale) => resolve({ data: told(stale) }),
+            fail: () => reject(new Error("timeout")),
+          });
         }),
     },
   };
@@ -33,7 +42,7 @@ function setUp(count: number) {
     gateway: "process",
     onError: (error) => errors.push(error),
   });
-  return { sessions, asked, errors, link, holds };
+  return { sessions, asked, errors, link, holds, log };
 }
 
 // By the timer of the moment, which may be a fake one.
@@ -98,9 +107,39 @@ test("in turn every session once in 30 s, some each second; not while NATS is aw
     await vi.advanceTimersByTimeAsync(1_000);
     asked.at(-1)?.answer();
   }
-  const told = asked.flatMap(({ eids }) => eids);
-  expect(new Set(told).size).toBe(100);
-  expect(told).toHaveLength(100);
+  const toldOf = asked.flatMap(({ eids }) => eids);
+  expect(new Set(toldOf).size).toBe(100);
+  expect(toldOf).toHaveLength(100);
   for (const { eids } of asked) expect(eids.length).toBeLessThanOrEqual(4);
+  holds.stop();
+});
+
+test("sessions that a newer one took over from end, in a round as after a return; the others are trusted again", async () => {
+  const { asked, holds, log } = setUp(3);
+  holds.all();
+  expect(log).toEqual(["s0 in doubt", "s1 in doubt", "s2 in doubt"]);
+  asked[0]?.fail();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(log).toHaveLength(3);
+  asked[1]?.answer(["s1", "s9"]);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(log.slice(3)).toEqual(["s1 replaced", "s0 trusted", "s1 trusted", "s2 trusted"]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  asked[2]?.answer([asked[2].eids[0] === "u2" ? "s2" : "s0"]);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(log.filter((line) => line.endsWith("replaced"))).toHaveLength(2);
+  holds.stop();
+});
+
+test("a registry that does not answer keeps nobody in doubt for longer than 2 s", async () => {
+  const { asked, holds, log } = setUp(600);
+  holds.all();
+  for (let at = 0; at < 10; at++) {
+    await vi.advanceTimersByTimeAsync(190);
+    for (const one of asked) one.fail();
+  }
+  expect(log.filter((line) => line.endsWith("trusted"))).toEqual([]);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(new Set(log.filter((line) => line.endsWith("trusted"))).size).toBe(600);
   holds.stop();
 });

@@ -18,12 +18,14 @@ const REQUESTS_AT_ONCE = 4;
 const TIMEOUT_MS = 2_000;
 const RETRY_MS = [100, 250, 500, 1_000, 2_000] as const;
 const TICK_MS = 1_000;
+const DOUBT_MS = 2_000;
 /** In this time every session is told once. */
 const ROUND_MS = 30_000;
 
 /**
  * Tells the registry which sessions are open: all of them when it may have taken them for ended, else each in its turn. What
- * it lost or got wrong comes right by that.
+ * it lost or got wrong comes right by that; and sessions that live on beside a newer one of their device, since its claim got
+ * lost, end.
  */
 export class Holds {
   readonly #o: HoldsOptions;
@@ -34,6 +36,7 @@ export class Holds {
   #perTick = 0;
   #nextRoundMs = performance.now() + ROUND_MS;
   #ticking = false;
+  #doubt: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: HoldsOptions) {
@@ -42,9 +45,19 @@ export class Holds {
     this.#timer.unref();
   }
 
-  /** Tells of all sessions, each until it is answered or has ended. */
+  /**
+   * Tells of all sessions, each until it is answered or has ended. Until then none of them confirms anything to its device: a newer
+   * session of the device may be open, whose claim was not heard here. For 2 s at most, since messages go on without a registry.
+   */
   all(): void {
     this.#urgent = [...this.#o.users.sessions()];
+    const doubted = [...this.#urgent];
+    for (const { fence } of doubted) fence.doubt();
+    clearTimeout(this.#doubt);
+    this.#doubt = setTimeout(() => {
+      for (const { fence } of doubted) fence.trust();
+    }, DOUBT_MS);
+    this.#doubt.unref();
     const needed = Math.min(Math.ceil(this.#urgent.length / SESSIONS_PER_REQUEST), REQUESTS_AT_ONCE);
     while (this.#tellers < needed) {
       this.#tellers++;
@@ -55,6 +68,7 @@ export class Holds {
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#doubt);
   }
 
   async #tellUrgent(): Promise<void> {
@@ -98,8 +112,11 @@ export class Holds {
   async #tell(batch: readonly Session[]): Promise<void> {
     const { link, node, gateway } = this.#o;
     const sessions = batch.flatMap((session) => session.held ?? []);
-    if (sessions.length === 0) return;
-    if (!link.up) throw new Error("NATS is away");
-    await call(link.nc, PROCEDURES.hold, { node, gateway, sessions }, TIMEOUT_MS);
+    if (sessions.length > 0) {
+      if (!link.up) throw new Error("NATS is away");
+      const { stale } = await call(link.nc, PROCEDURES.hold, { node, gateway, sessions }, TIMEOUT_MS);
+      if (stale.length > 0) for (const session of batch) if (stale.includes(session.id)) session.replace();
+    }
+    for (const { fence } of batch) fence.trust();
   }
 }

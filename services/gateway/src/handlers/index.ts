@@ -4,10 +4,12 @@ import type { Session } from "../session.js";
 import { handleAwareness } from "./awareness.js";
 import { handleContact } from "./contact.js";
 import { handleLocation } from "./location.js";
+import { handleLogout } from "./logout.js";
 import { handleMessage, handlePushNotification } from "./message.js";
 import { handlePingPong } from "./ping-pong.js";
 import { handleQuery } from "./query.js";
 import { handleSignal } from "./signal.js";
+import { handleTokenAuthority } from "./token-authority.js";
 import { handleVisibility } from "./visibility.js";
 
 type Handler<K extends StanzaKind> = (
@@ -35,7 +37,7 @@ export const HANDLERS: { readonly [K in StanzaKind]: Handler<K> } = {
   body: notBuilt,
   error: notBuilt,
   event: notBuilt,
-  logout: notBuilt,
+  logout: handleLogout,
   page: notBuilt,
-  tokenAuthority: notBuilt,
+  tokenAuthority: handleTokenAuthority,
 };

@@ -32,7 +32,9 @@ function setUp(limits: Partial<typeof LIMITS> = {}) {
   const appended: { readonly id: string; done(result: AppendResult): void }[] = [];
   const told: string[] = [];
   const details: string[] = [];
+  const unconfirmed: (() => void)[] = [];
   const world = {
+    inDoubt: false,
     flow: ALLOWED as typeof ALLOWED | typeof UNKNOWN | undefined,
     /** What is asked of the router, and of the log. */
     decide: (): Promise<typeof ALLOWED> => new Promise<never>(() => undefined),
@@ -58,6 +60,8 @@ function setUp(limits: Partial<typeof LIMITS> = {}) {
     claims: { scopes: new Set(["no-copy", "push"]) },
     outgoing: new Outgoing(),
     delivery: { ownTold: () => undefined },
+    fenced: false,
+    fence: { confirm: (run: () => void) => (world.inDoubt ? void unconfirmed.push(run) : run()) },
     send: (bytes: Uint8Array) => told.push(`sent ${(decodeFrame(bytes).stanza.value as Message).id}`),
     fail(error: BimipError) {
       told.push(`${error.code} ${error.id}`);
@@ -87,6 +91,7 @@ function setUp(limits: Partial<typeof LIMITS> = {}) {
     gateway,
     session,
     openSession,
+    unconfirmed,
     told,
     details,
     send,
@@ -210,4 +215,25 @@ it("names the field of the stanza that a flow was refused for", () => {
   expect(alice.told).toEqual(["404 m", "404 p"]);
   expect(alice.details).toEqual(["message.to.eid: was never seen", "push_notification.to.eid: was never seen"]);
   expect(alice.gateway.pending).toEqual({ bytes: 0 });
+});
+
+it("does not store what waited in line when its session was replaced meanwhile, and leaves nothing behind", async () => {
+  const alice = setUp();
+  const answer = askRouter(alice);
+  for (const id of ["A", "B"]) alice.send(id);
+  alice.session.fenced = true;
+  answer();
+  await vi.waitFor(() => expect(alice.session.outgoing.lines.size).toBe(0));
+  expect([alice.waiting(), alice.told]).toEqual([[], []]);
+  expect([alice.session.outgoing.count, alice.gateway.pending.bytes]).toEqual([0, 0]);
+});
+
+it("confirms nothing while it is in doubt whether the session is the newest one; until then it counts as unconfirmed", () => {
+  const alice = setUp();
+  alice.world.inDoubt = true;
+  for (const id of ["A", "B"]) alice.send(id);
+  for (const id of ["A", "B"]) alice.store(id);
+  expect([alice.told, alice.session.outgoing.count]).toEqual([[], 2]);
+  for (const confirm of alice.unconfirmed) confirm();
+  expect([alice.told, alice.session.outgoing.count]).toEqual([["sent A", "sent B"], 0]);
 });

@@ -1,3 +1,4 @@
+import { SCOPES } from "@bimip/auth";
 import {
   BimipError,
   ErrorCode,
@@ -25,11 +26,6 @@ const KINDS = {
 } as const;
 type Kind = OutgoingMessage["kind"];
 
-/** Tokens for machines: nothing of what they send is kept in their own log. */
-const NO_COPY_SCOPE = "no-copy";
-/** Who may send PushNotifications. */
-const PUSH_SCOPE = "push";
-
 const NOT_STORED_DETAILS = "not stored, try again with the same id";
 
 /** Where a message stands already; 0 = it does not. */
@@ -52,8 +48,8 @@ export function handlePushNotification(
   notification: PushNotification,
   frame: Frame,
 ): void {
-  if (session.claims.scopes.has(PUSH_SCOPE)) return take(gateway, session, "pushNotification", notification, frame);
-  const details = `push_notification: the token's scope lacks the word ${PUSH_SCOPE}`;
+  if (session.claims.scopes.has(SCOPES.push)) return take(gateway, session, "pushNotification", notification, frame);
+  const details = `push_notification: the token's scope lacks the word ${SCOPES.push}`;
   session.fail(new BimipError(ErrorCode.NOT_ALLOWED, details, { id: notification.id }));
 }
 
@@ -170,6 +166,8 @@ function tryAgain(id: string): BimipError {
 function append(gateway: Gateway, session: Session, flow: Flow, message: OutgoingMessage, stored: Stored): void {
   const { kind, id, to, payload } = message;
   session.outgoing.passed(message);
+  // It waited in line meanwhile. Nobody is left to be answered; the newer session repeats it.
+  if (session.fenced) return forget(gateway, session, message);
   if (flow.refusal !== undefined) return refuse(gateway, session, message, flowRefusal(flow.refusal, kind, id));
   let { index, copyIndex } = stored;
   const needsEntry = index === 0;
@@ -211,6 +209,16 @@ function answerSent(
   index: number,
   copyIndex: number,
 ): void {
+  session.fence.confirm(() => tellSent(gateway, session, message, index, copyIndex));
+}
+
+function tellSent(
+  gateway: Gateway,
+  session: Session,
+  message: OutgoingMessage,
+  index: number,
+  copyIndex: number,
+): void {
   const { id, to, startedMs } = message;
   forget(gateway, session, message);
   gateway.metrics.sentSeconds.observe((performance.now() - startedMs) / 1_000);
@@ -230,7 +238,7 @@ function forget(gateway: Gateway, session: Session, message: OutgoingMessage): v
 }
 
 function leavesCopy(session: Session, { to }: OutgoingMessage): boolean {
-  return to !== session.eid && !session.claims.scopes.has(NO_COPY_SCOPE);
+  return to !== session.eid && !session.claims.scopes.has(SCOPES.noCopy);
 }
 
 function entryIdOf({ eid }: Session, { kind, to, id }: OutgoingMessage): string {

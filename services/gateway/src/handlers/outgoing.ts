@@ -13,14 +13,13 @@ export interface OutgoingMessage {
   readonly order: number;
 }
 
-/** To this recipient something could not be stored. */
+/** A message that was not taken, and must come again before what follows it. */
 interface Refusal {
-  /** The earliest such message. */
   readonly id: string;
   readonly order: number;
   /** It is waited for until then (performance.now). */
-  readonly untilMs: number;
-  /** `order` of the message by which it came again. What stood in line before that goes back to the client. */
+  untilMs: number;
+  /** `order` of the message by which it came again. */
   repeat: number;
 }
 
@@ -35,7 +34,8 @@ export class Outgoing {
   bytes = 0;
   /** What waits for a flow decision, or for a look into the log, per recipient, in order. */
   readonly lines = new Map<string, OutgoingMessage[]>();
-  readonly #refusals = new Map<string, Refusal>();
+  /** By recipient, by order; each but the last has come again, and waits in line. */
+  readonly #refusals = new Map<string, Refusal[]>();
   #taken = 0;
 
   nextOrder(): number {
@@ -53,32 +53,53 @@ export class Outgoing {
   }
 
   /**
-   * From the first failure on, the messages to that recipient are refused until the earliest that failed comes again:
-   * what is already on its way must not overtake it.
+   * From here on the messages to that recipient are refused until this one comes again: what is already on its way must not
+   * overtake it. Where an earlier one is waited for, this one comes behind it by itself.
    */
-  refuseBehind({ id, to, order }: OutgoingMessage): void {
-    const before = this.#refusals.get(to);
-    const earliest = before !== undefined && before.order < order ? before : { id, order };
+  refuseBehind({ id, to, order }: Pick<OutgoingMessage, "id" | "to" | "order">): void {
     const untilMs = performance.now() + REFUSED_MS;
-    this.#refusals.set(to, { id: earliest.id, order: earliest.order, untilMs, repeat: Number.POSITIVE_INFINITY });
+    const refusals = this.#refusals.get(to) ?? [];
+    const known = refusals.findIndex((refusal) => refusal.id === id && refusal.order < order);
+    // What was refused later comes again behind it.
+    const kept = known >= 0 ? refusals.slice(0, known + 1) : refusals.filter((refusal) => refusal.order < order);
+    const last = kept.at(-1);
+    if (last === undefined || (known < 0 && last.repeat < order)) {
+      kept.push({ id, order, untilMs, repeat: Number.POSITIVE_INFINITY });
+    } else {
+      last.untilMs = untilMs;
+      last.repeat = Number.POSITIVE_INFINITY;
+    }
+    this.#refusals.set(to, kept);
     if (this.#refusals.size > MAX_REFUSALS) dropOldest(this.#refusals);
   }
 
   /** Whether it may go on, or must wait for an earlier one to be repeated. */
   admits({ id, to, order }: OutgoingMessage): boolean {
-    const refusal = this.#refusals.get(to);
-    // What was taken before the refused one, and waited in line, overtakes nothing.
-    if (refusal === undefined || order < refusal.order) return true;
-    if (performance.now() >= refusal.untilMs) {
-      this.#refusals.delete(to);
-      return true;
+    const refusals = this.#refusals.get(to);
+    if (refusals === undefined) return true;
+    const nowMs = performance.now();
+    for (const refusal of refusals) {
+      // What was taken before the refused one, and waited in line, overtakes nothing.
+      if (order < refusal.order) return true;
+      if (nowMs >= refusal.untilMs) this.#remove(to, refusal);
+      else {
+        if (id === refusal.id && order > refusal.order) refusal.repeat = Math.min(refusal.repeat, order);
+        if (order < refusal.repeat) return false;
+      }
     }
-    if (id === refusal.id && order > refusal.order) refusal.repeat = Math.min(refusal.repeat, order);
-    return order >= refusal.repeat;
+    return true;
   }
 
-  /** It goes to the logs: if it is what was waited for, nothing is waited for any more. */
+  /** It goes to the logs: if it is what was waited for, it is waited for no more. */
   passed({ to, order }: OutgoingMessage): void {
-    if (this.#refusals.size > 0 && this.#refusals.get(to)?.repeat === order) this.#refusals.delete(to);
+    if (this.#refusals.size === 0) return;
+    const refusal = this.#refusals.get(to)?.find(({ repeat }) => repeat === order);
+    if (refusal !== undefined) this.#remove(to, refusal);
+  }
+
+  #remove(to: string, refusal: Refusal): void {
+    const left = this.#refusals.get(to)?.filter((other) => other !== refusal) ?? [];
+    if (left.length > 0) this.#refusals.set(to, left);
+    else this.#refusals.delete(to);
   }
 }

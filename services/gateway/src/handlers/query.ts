@@ -1,32 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  BimipError,
-  ErrorCode,
-  encodePage,
-  encodeStanza,
-  PageSchema,
-  type Query,
-  QueryType,
-  UnreadSchema,
-} from "@bimip/protocol";
+import { encodePage, encodeStanza, PageSchema, type Query, QueryType, UnreadSchema } from "@bimip/protocol";
 import { call, PROCEDURES } from "@bimip/nats";
 import { create } from "@bufbuild/protobuf";
 import type { Gateway } from "../gateway.js";
 import type { Session } from "../session.js";
 import { readPushSubscription } from "./push-subscription.js";
 import { tooMany, tryAgainUnlessKnown } from "./refusals.js";
+import { sessionsPage } from "./sessions.js";
 
 const DEFAULT_LIMIT = 50;
 /** Storage may have to read a long stretch of a log. */
 const TIMEOUT_MS = 5_000;
 const MAX_UNDER_WAY = 8;
 
-/** Asks storage and answers with a Page of the same id. Wrong types, limits and indexes were refused before. */
+/** Asks storage, or the registry, and answers with a Page of the same id. Wrong types, limits and indexes were refused before. */
 export async function handleQuery(gateway: Gateway, session: Session, query: Query): Promise<void> {
   const { id } = query;
-  if (query.type === QueryType.SESSIONS) {
-    return session.fail(new BimipError(ErrorCode.NOT_BUILT, "query.type: 2 SESSIONS is not built yet", { id }));
-  }
   if (session.queriesUnderWay >= MAX_UNDER_WAY) {
     return session.fail(tooMany(MAX_UNDER_WAY, "queries are under way", id));
   }
@@ -44,6 +33,8 @@ async function answer(gateway: Gateway, session: Session, query: Query): Promise
   switch (query.type) {
     case QueryType.HISTORY:
       return history(gateway, session, query);
+    case QueryType.SESSIONS:
+      return sessionsPage(gateway, session, query.id);
     case QueryType.UNREAD:
       return unread(gateway, session, query);
     case QueryType.PUSH_SUBSCRIBE:
@@ -81,7 +72,7 @@ async function unread(gateway: Gateway, session: Session, query: Query): Promise
 /** @param subscription JSON; empty: none any more */
 async function subscribe(gateway: Gateway, session: Session, id: string, subscription: string): Promise<Uint8Array> {
   const { eid, device } = session;
-  if (session.logEpoch === 0) await Promise.race([session.logKnown, delay(TIMEOUT_MS, undefined, { ref: false })]);
+  if (session.logEpoch === 0) await Promise.race([session.log.known, delay(TIMEOUT_MS, undefined, { ref: false })]);
   if (session.logEpoch === 0) throw new Error("storage does not know the device yet");
   await call(gateway.link.nc, PROCEDURES.subscription, { eid, device, subscription }, TIMEOUT_MS);
   return encodePage({ id, items: [], next: 0, done: true });

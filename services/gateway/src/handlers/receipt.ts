@@ -43,7 +43,7 @@ export function handleReceipt(gateway: Gateway, session: Session, receipt: Signa
   const namesMessage = id !== "" && authorOf(receipt) !== "";
   if (namesMessage) receipts.tail = tell(gateway, session, receipt, frame, conclude);
   else if (session.logEpoch > 0) conclude(true);
-  else void session.logKnown.then(() => conclude(true));
+  else void session.log.known.then(() => conclude(true));
 }
 
 /** Checks at once, but appends in the order of the receipts. */
@@ -56,7 +56,7 @@ async function tell(
 ): Promise<void> {
   const before = session.receipts.tail;
   try {
-    await session.logKnown; // which receipts were given is known by log
+    await session.log.known; // which receipts were given is known by log
     const [checked] = await Promise.all([check(gateway, session, receipt), before]);
     if (checked !== undefined) return append(gateway, session, receipt, frame, checked, conclude);
     conclude(true);

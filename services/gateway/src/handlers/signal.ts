@@ -8,7 +8,7 @@ import { handleTyping } from "./typing.js";
 export function handleSignal(gateway: Gateway, session: Session, signal: Signal, frame: Frame): void | Promise<void> {
   switch (signal.status) {
     case SignalStatus.RESUME:
-      return session.resume({ after: signal.monotonicId, id: signal.id, epoch: signal.epoch });
+      return session.log.resume({ after: signal.monotonicId, id: signal.id, epoch: signal.epoch });
     case SignalStatus.TYPING:
     case SignalStatus.RECORDING:
       return handleTyping(gateway, session, signal, frame);

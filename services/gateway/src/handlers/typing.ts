@@ -7,6 +7,7 @@ import { flowRefusal } from "./refusals.js";
 
 /** Typing and recording: to the online devices of `to` and nowhere else, unanswered; dropped when it cannot go now. */
 export function handleTyping(gateway: Gateway, session: Session, signal: Signal, frame: Frame): void | Promise<void> {
+  if (gateway.overload.sheds) return gateway.overload.shed("typing");
   const flow = gateway.policy.known(session.eid, signal.to?.eid ?? "");
   if (flow !== undefined) return publish(gateway, session, flow, signal, frame);
   return decideAndPublish(gateway, session, signal, frame);
