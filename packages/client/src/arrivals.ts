@@ -1,6 +1,7 @@
-import { type Signal, SignalType } from "@bimip/protocol";
+import { type BimipError, ErrorCode, type Signal, SignalType } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import { type Entry, LogPosition, logIndexOf } from "./log-position.js";
+import { retryAfterMs } from "./retry-after.js";
 
 export interface ArrivalsOptions {
   /** Where a log is begun of which nothing is known. */
@@ -137,6 +138,18 @@ export class Arrivals {
     const before = this.#position.index;
     this.#position.goTo(index);
     if (this.#ask !== undefined) this.#askAgain(before);
+  }
+
+  /** An error that names a stanza. true if that was a RESUME of ours, which goes again later. */
+  refused(error: BimipError): boolean {
+    const replay = this.#replay;
+    const passes = error.code === ErrorCode.TOO_FAST || error.code === ErrorCode.TRY_AGAIN;
+    if (!passes || !error.id || replay?.id !== error.id) return false;
+    replay.id = undefined;
+    clearTimeout(this.#timer);
+    const delayMs = Math.max(retryAfterMs(error), backoffMs(1, this.#o.backoff));
+    this.#timer = setTimeout(() => this.#send(replay), delayMs);
+    return true;
   }
 
   /** RESUME, of the server. "complete": everything up to the head came. */

@@ -7,6 +7,9 @@ import type { Sent } from "./outbox-entry.js";
 import type { OutgoingMessage } from "./outgoing-message.js";
 import type { Outgoing } from "./outgoing-states.js";
 import type { PushSubscriptionLike, UnreadCounts } from "./queries-of-client.js";
+import type { LogoutOptions } from "./tokens/logouts.js";
+import type { OpenSession, Revocation, TokenCheck } from "./tokens/token-api.js";
+import type { Tokens } from "./tokens/token-store.js";
 
 /** One device of one user. Comes back by itself after every interruption, where it was. */
 export interface BimipClient {
@@ -50,6 +53,26 @@ export interface BimipClient {
   /** Registers this device for web push, with what the browser's PushManager gave. Rejects as `history` throws. */
   subscribePush(subscription: PushSubscriptionLike): Promise<void>;
   unsubscribePush(): Promise<void>;
+  /** The open connections of the account, this one included. Rejects as `history` throws. */
+  sessions(): Promise<OpenSession[]>;
+  /**
+   * Logs out this device, or what the options say: tokens of up to now are refused from now on, connections end. Resolves when
+   * the server has done it. Without options, with `everywhere`, or with this device's name, this client ends as by `close()`, and
+   * the tokens that it keeps are deleted; what was not confirmed stays in the store, for the next login. Rejects with a
+   * BimipError: what the server answered, 404 for a session that is not open, 422 for options that exclude each other, 408,
+   * 429 or 503 when no answer comes within `queryTimeoutMs`; then nothing has changed here.
+   */
+  logout(options?: LogoutOptions): Promise<void>;
+  /**
+   * New tokens now, without waiting until the old ones expire. The first time, without a `refreshToken`, a session whose token
+   * has the scope `refresh` begins a family of them; from then on the client renews by it. Rejects with a BimipError: 403
+   * where the server makes none, 401 where it refuses the refresh token, which ends the client; 408, 429, 503 as `logout`.
+   */
+  refresh(): Promise<Tokens>;
+  /** Has tokens refused from now on, on every gateway. Rejects as `logout`, with 403 for what is not one's own. */
+  revoke(revocation: Revocation): Promise<void>;
+  /** Asks what the server thinks of a token; without one, of the token that this session has. Rejects as `logout`. */
+  validate(token?: string): Promise<TokenCheck>;
   /**
    * Adds a handler; the answer removes it. What it throws, or its promise (or any thenable) rejects with, is reported as
    * uncaught, which ends a Node process that does not listen to that. An entry of the log that a handler failed on is

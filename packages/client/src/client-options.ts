@@ -7,15 +7,28 @@ import type { ClientStore } from "./client-store.js";
 import type { IncomingMessage, IncomingPush } from "./incoming-message.js";
 import type { Outgoing } from "./outgoing-states.js";
 import type { SocketFactory } from "./socket.js";
+import type { Tokens, TokenStore } from "./tokens/token-store.js";
 
-/** Asked anew for each connection. */
+/** A function is asked anew for each connection, and before the token that it gave expires. */
 export type TokenSource = string | (() => string | Promise<string>);
 
 export interface ClientOptions {
   /** `ws://…/v1/ws` or `wss://…/v1/ws`. */
   readonly url: string;
-  /** A JWT, or a function that gives one; with a string the client stops when the token is refused or expires. */
-  readonly token: TokenSource;
+  /**
+   * A JWT, or a function that gives one. With a function the client asks for a new one in time and goes on with it on the open
+   * connection; with a string, and no `refreshToken`, it stops when the token is refused or expires. May be left out beside
+   * a `refreshToken`.
+   */
+  readonly token?: TokenSource;
+  /**
+   * Where the server makes new tokens itself: what it gave last, or a store of it. The client renews its tokens in time, on the open
+   * connection or as it connects, and gives each new pair to the store, then to the `tokens` event; what replaced a refresh
+   * token is kept before it is used itself. So a handler of `tokens` that keeps them answers with a promise of that. With an
+   * empty store the client connects with `token`, which needs the scope `refresh`, and has the first pair made. A refresh
+   * token that the server refuses ends the client with a BimipError 401, and the store is emptied: the user has to log in.
+   */
+  readonly refreshToken?: string | TokenStore;
   /** Name of this device; needed where the token names none. */
   readonly device?: string;
   /**
@@ -63,14 +76,21 @@ export interface ClientOptions {
   readonly pingIntervalMs?: number;
   /** Milliseconds that opening a connection may take, and a token function before; default 10,000. */
   readonly connectTimeoutMs?: number;
-  /** Milliseconds that `close()` waits for a handler that runs; default 5,000. What it was given comes again after that. */
+  /**
+   * Milliseconds that `close()` waits for a handler that runs, and then for new tokens that were asked for; default 5,000. What the
+   * handler was given comes again after that.
+   */
   readonly closeTimeoutMs?: number;
   /**
-   * Milliseconds that a query may take, or what `contacts` and `setVisibility` ask; default 15,000. Waiting for a connection is included, for its turn where the
-   * server has eight to answer, and for another try where it is too busy (429, 503).
+   * Milliseconds that a query may take, or what is asked of contacts, visibility, sessions and tokens; default 15,000. Waiting
+   * for a connection is included, for its turn where the server has eight to answer, and for another try where it is too
+   * busy (429, 503).
    */
   readonly queryTimeoutMs?: number;
-  /** Messages that may wait for their SENT at once, more wait here; default 256. */
+  /**
+   * Messages that may wait for their SENT at once, more wait here; default 256. After a server has said that they come too
+   * fast (429), nothing is sent until the time that it names, and for a while only a few at once.
+   */
   readonly maxInFlight?: number;
   /** Another way to open sockets; default: `ws` in Node, WebSocket in browsers. */
   readonly socket?: SocketFactory;
@@ -119,6 +139,12 @@ export interface ClientEvents {
    */
   error: BimipError;
   state: ClientState;
+  /**
+   * The server made new tokens: keep them like a password, in place of the older ones. Handed over again if a handler fails; the
+   * new refresh token is used only after.
+   */
+  tokens: Tokens;
+  /** This device was logged out from elsewhere, or replaced: the client ends. */
   logout: Logout;
   /**
    * Every stanza as it comes, repeated ones and those for the client itself included, before the other events. Nothing is

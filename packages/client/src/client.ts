@@ -1,12 +1,4 @@
-import {
-  BimipError,
-  ErrorCode,
-  PingPongType,
-  type Signal,
-  SignalStatus,
-  SignalType,
-  type Stanza,
-} from "@bimip/protocol";
+import { BimipError, ErrorCode, PingPongType, SignalStatus, type Stanza } from "@bimip/protocol";
 import type { ContactsApi, PresenceApi } from "./awareness/api.js";
 import { Peers } from "./awareness/peers.js";
 import { presenceApi } from "./awareness/presence-api.js";
@@ -14,9 +6,8 @@ import type { BimipClient } from "./bimip-client.js";
 import type { ClientEvents, ClientOptions } from "./client-options.js";
 import type { ClientState } from "./client-state.js";
 import type { StoredState } from "./client-store.js";
-import { type Connection, toError } from "./connection.js";
+import type { Connection } from "./connection.js";
 import { Emitter, type Handler } from "./emitter.js";
-import { Gaps } from "./gaps.js";
 import { type HistoryItem, type HistoryOptions, history } from "./history.js";
 import { Inbox } from "./inbox.js";
 import { pingPongFrame } from "./keepalive.js";
@@ -24,7 +15,6 @@ import { Link } from "./link.js";
 import { liveSignalFrame } from "./live-signal.js";
 import { Outbox } from "./outbox.js";
 import type { OutboxItem, Sent } from "./outbox-entry.js";
-import { takeError } from "./outgoing-errors.js";
 import { type OutgoingMessage, toOutboxItem } from "./outgoing-message.js";
 import { type Outgoing, OutgoingStates } from "./outgoing-states.js";
 import { PingTimes } from "./ping-times.js";
@@ -37,19 +27,26 @@ import {
   type UnreadCounts,
 } from "./queries-of-client.js";
 import { Receipts } from "./receipts.js";
+import { StanzaDispatch } from "./stanza-dispatch.js";
 import { StoreSession } from "./store-session.js";
 import { sortStored } from "./stored-outgoing.js";
-import { tokenEid } from "./token-eid.js";
+import { Account, checkTokens } from "./tokens/account.js";
+import { readClaims } from "./tokens/claims.js";
+import type { LogoutOptions } from "./tokens/logouts.js";
+import type { OpenSession, Revocation, TokenCheck } from "./tokens/token-api.js";
+import type { Tokens } from "./tokens/token-store.js";
 import { within } from "./within.js";
 
-/** A client, offline until `connect()`. Throws a BimipError 422 for a url that is not ws:// or wss://. */
+/** A client, offline until `connect()`. Throws a BimipError 422 for a url that is not ws:// or wss://, or without any token. */
 export function createClient(options: ClientOptions): BimipClient {
-  const protocol = URL.canParse(options.url) ? new URL(options.url).protocol : "";
+  const { url } = options;
+  const protocol = URL.canParse(url) ? new URL(url).protocol : "";
   if (protocol !== "ws:" && protocol !== "wss:") {
-    throw new BimipError(ErrorCode.FIELD_WRONG, `url: ${options.url} is not a ws:// or wss:// address`, {
-      field: "url",
-    });
+    // Somebody may have put a token behind it.
+    const told = url.replace(/[?#].*$/s, "");
+    throw new BimipError(ErrorCode.FIELD_WRONG, `url: ${told} is not a ws:// or wss:// address`, { field: "url" });
   }
+  checkTokens(options);
   return new Client(options);
 }
 
@@ -63,33 +60,36 @@ class Client implements BimipClient {
   readonly #receipts: Receipts;
   readonly #inbox: Inbox;
   readonly #queries: Queries;
+  readonly #account: Account;
   readonly #peers: Peers;
   readonly presence: PresenceApi;
   readonly contacts: ContactsApi;
-  readonly #gaps = new Gaps((gap) => this.#events.emit("gap", gap));
   readonly #pings = new PingTimes();
+  readonly #dispatch: StanzaDispatch;
   readonly #link: Link;
   #eid: string;
   #isClosing = false;
 
   constructor(options: ClientOptions) {
-    const { store, reconnect = {}, maxInFlight = 256, queryTimeoutMs = 15_000 } = options;
+    const { store, reconnect = {}, maxInFlight = 256, queryTimeoutMs: timeoutMs = 15_000 } = options;
     const onError = (error: BimipError): void => this.#events.emit("error", error);
     this.#options = options;
-    this.#eid = options.eid ?? (typeof options.token === "string" ? tokenEid(options.token) : undefined) ?? "";
+    const known = [options.token, options.refreshToken].find((token) => typeof token === "string");
+    this.#eid = options.eid ?? readClaims(known ?? "").eid ?? "";
     const onOpened = (state: StoredState): void => this.#restore(state);
     this.#store = store === undefined ? undefined : new StoreSession(store, { onOpened, onError });
     this.#outbox = new Outbox({ maxInFlight, backoff: reconnect, states: this.#states, store: this.#store });
     this.#receipts = new Receipts(this.#store, reconnect);
-    this.#queries = new Queries(queryTimeoutMs, reconnect);
-    this.#peers = new Peers({
+    this.#queries = new Queries(timeoutMs, reconnect);
+    const common = {
       events: this.#events,
-      timeoutMs: queryTimeoutMs,
+      timeoutMs,
       backoff: reconnect,
       ownEid: () => this.#eid,
-      ping: () => this.ping(),
-      refuseClosed: () => this.#refuseClosed(),
-    });
+      check: () => this.#refuseClosed(),
+    };
+    this.#account = new Account({ ...common, options, queries: this.#queries, link: () => this.#link });
+    this.#peers = new Peers({ ...common, ping: () => this.ping() });
     this.presence = presenceApi(this.#peers);
     this.contacts = this.#peers.contacts;
     this.#inbox = new Inbox({
@@ -106,7 +106,21 @@ class Client implements BimipClient {
       eid: () => this.#eid,
       onProgress: (progress) => this.#store?.save({ ...progress, owner: this.#eid }),
     });
-    this.#link = new Link(options, {
+    this.#dispatch = new StanzaDispatch({
+      events: this.#events,
+      inbox: this.#inbox,
+      outbox: this.#outbox,
+      receipts: this.#receipts,
+      queries: this.#queries,
+      account: this.#account,
+      peers: this.#peers,
+      pings: this.#pings,
+      onResumed: (connection) => {
+        if (this.state === "replaying") this.#onUpToDate(connection);
+      },
+    });
+    this.#link = new Link(options, this.#account.credentials, {
+      onTokens: (tokens) => this.#account.took(tokens),
       prepare: (token) => this.#prepare(token),
       resumesManually: () => options.receive === false || this.#inbox.arrivals.start !== undefined,
       onAuthenticated: (connection) => this.#onAuthenticated(connection),
@@ -176,6 +190,26 @@ class Client implements BimipClient {
     return askUnsubscribe(this.#queries);
   }
 
+  sessions(): Promise<OpenSession[]> {
+    return this.#account.sessions();
+  }
+
+  async logout(options: LogoutOptions = {}): Promise<void> {
+    if (await this.#account.logout(options)) await this.close();
+  }
+
+  refresh(): Promise<Tokens> {
+    return this.#account.refresh();
+  }
+
+  revoke(revocation: Revocation): Promise<void> {
+    return this.#account.revoke(revocation);
+  }
+
+  validate(token = ""): Promise<TokenCheck> {
+    return this.#account.validate(token);
+  }
+
   ping(): Promise<number> {
     const { connection } = this.#link;
     if (connection === undefined) return Promise.reject(new BimipError(ErrorCode.TRY_AGAIN, "not connected"));
@@ -188,9 +222,12 @@ class Client implements BimipClient {
     this.#isClosing = true;
     const handlers = this.#stopHandlers();
     if (handlers !== undefined) await handlers;
+    const { replaced } = this.#account;
+    if (replaced !== undefined) await within(replaced, this.#closeTimeoutMs, () => undefined);
     this.#receipts.close();
     await this.#link.close();
     this.#receipts.closed(this.#link.closeAnswered);
+    await within(this.#account.credentials.end(), this.#closeTimeoutMs, () => undefined);
     this.#isClosing = false;
     // Unless connect() was called meanwhile.
     if (this.state === "closed") await this.#store?.close();
@@ -212,7 +249,7 @@ class Client implements BimipClient {
   }
 
   #prepare(token: string): Promise<void> | undefined {
-    const eid = tokenEid(token) ?? this.#eid;
+    const eid = readClaims(token).eid ?? this.#eid;
     // What one account queued, and has read of its log, is not another's.
     if (this.#eid !== "" && eid !== this.#eid) {
       const details = `token: it belongs to ${eid}, the client to ${this.#eid}`;
@@ -242,6 +279,7 @@ class Client implements BimipClient {
     };
     this.#outbox.open(send);
     this.#queries.open(send);
+    this.#account.open(send);
     this.#peers.open(send);
     this.#steer();
     if (!receives) this.#onUpToDate(connection);
@@ -255,7 +293,8 @@ class Client implements BimipClient {
   /** While handlers are far behind nothing more is read, unless an answer is waited for: by one of them, perhaps. */
   #steer(): void {
     const waits = (): boolean =>
-      this.#outbox.inFlight().size > 0 || this.#queries.underWay + this.#peers.underWay + this.#pings.waiting > 0;
+      this.#outbox.inFlight().size > 0 ||
+      this.#queries.underWay + this.#account.underWay + this.#peers.underWay + this.#pings.waiting > 0;
     this.#link.connection?.setReading(!this.#inbox.full || waits());
   }
 
@@ -264,6 +303,7 @@ class Client implements BimipClient {
     this.#outbox.interrupt();
     this.#receipts.interrupt();
     this.#queries.interrupt();
+    this.#account.interrupt();
     this.#peers.interrupt();
     this.#pings.fail(new BimipError(ErrorCode.TRY_AGAIN, "the connection was lost"));
   }
@@ -271,6 +311,7 @@ class Client implements BimipClient {
   #onEnd(error: BimipError): void {
     this.#outbox.abandon(error);
     this.#queries.abandon(error);
+    this.#account.abandon(error);
     this.#peers.abandon(error);
     // close() has last words for it.
     if (!this.#isClosing) void this.#closeStore();
@@ -284,75 +325,17 @@ class Client implements BimipClient {
 
   /** Undefined: none runs. */
   #stopHandlers(): Promise<void> | undefined {
-    const { closeTimeoutMs = 5_000 } = this.#options;
     const running = this.#inbox.stop();
-    return running === undefined ? undefined : within(running, closeTimeoutMs, () => undefined);
+    return running === undefined ? undefined : within(running, this.#closeTimeoutMs, () => undefined);
+  }
+
+  get #closeTimeoutMs(): number {
+    return this.#options.closeTimeoutMs ?? 5_000;
   }
 
   #onStanza(connection: Connection, stanza: Stanza): void {
     if (this.#events.has("stanza")) this.#events.emit("stanza", stanza);
-    this.#dispatch(connection, stanza);
+    this.#dispatch.take(connection, stanza);
     this.#steer();
-  }
-
-  #dispatch(connection: Connection, stanza: Stanza): void {
-    switch (stanza.kind) {
-      case "message":
-      case "pushNotification":
-      case "event":
-        return this.#inbox.take(stanza);
-      case "signal":
-        return this.#onSignal(connection, stanza.value);
-      case "page":
-        return this.#queries.answer(stanza.value);
-      case "awareness":
-      case "body":
-      case "awarenessContact":
-      case "awarenessVisibility":
-      case "locationStream":
-        return this.#peers.take(stanza);
-      case "error":
-        return this.#onError(toError(stanza.value));
-      case "logout":
-        return this.#events.emit("logout", stanza.value);
-      case "pingPong":
-        if (stanza.value.type === PingPongType.PING) connection.send(pingPongFrame(PingPongType.PONG, stanza.value.id));
-        else this.#pings.answer(stanza.value.id);
-        return;
-      // For these the `stanza` event is the way until the client has methods that send their like.
-      case "tokenAuthority":
-      case "query":
-        return;
-    }
-  }
-
-  #onSignal(connection: Connection, signal: Signal): void {
-    const { id, type, status } = signal;
-    if (status === SignalStatus.RESUME) return this.#onResume(connection, signal);
-    if (status === SignalStatus.SENT && type === SignalType.RESPONSE) {
-      this.#inbox.arrivals.ownCopy(signal.logId);
-      const [index, logIndex] = [Number(signal.monotonicId), Number(signal.logId)];
-      this.#outbox.confirm({ id, to: signal.to?.eid ?? "", index, logIndex });
-      this.#receipts.release(id);
-      this.#inbox.arrivals.answered();
-    } else if (type === SignalType.ERROR) {
-      const details = signal.details || "the signal could not be done";
-      this.#events.emit("error", new BimipError(ErrorCode.UNKNOWN, details, id === "" ? {} : { id }));
-    } else {
-      this.#inbox.take({ kind: "signal", value: signal });
-    }
-  }
-
-  #onResume(connection: Connection, signal: Signal): void {
-    this.#gaps.take(signal);
-    if (this.#inbox.resumed(signal) && this.state === "replaying") this.#onUpToDate(connection);
-  }
-
-  #onError(error: BimipError): void {
-    if (this.#queries.refuse(error) || this.#peers.refuse(error)) return;
-    const ours = takeError(error, this.#outbox, this.#receipts);
-    this.#inbox.arrivals.answered();
-    // A 401 is followed by the close, which says it again.
-    if (!ours && error.code !== ErrorCode.NOT_AUTHENTICATED) this.#events.emit("error", error);
   }
 }

@@ -8,25 +8,33 @@ import {
   SignalStatus,
   SignalType,
   type Stanza,
-  TokenAuthoritySchema,
+  type TokenAuthority,
   TokenTask,
   TokenType,
 } from "@bimip/protocol";
 import { create } from "@bufbuild/protobuf";
 import { Keepalive } from "./keepalive.js";
+import { isPassing } from "./passing.js";
 import { randomId } from "./random-id.js";
 import { ABNORMAL_CLOSE, type Socket, type SocketClose, type SocketFactory } from "./socket.js";
+import { type Credential, firstFrame, tokensIn } from "./tokens/frames.js";
+import type { Tokens } from "./tokens/token-store.js";
 
 /** The server may send larger stanzas than it takes: pages of them. */
 const MAX_INCOMING_BYTES = 64 * 1024 * 1024;
+const CLOSE_TIMEOUT_MS = 2_000;
 
 /** Why a connection ended. */
 export interface ConnectionEnd extends SocketClose {
   /** What the server said in a stanza before it let us in, or why we gave up ourselves. */
   readonly error?: BimipError;
+  /** The first frame was answered with a refusal: the same would be refused again. */
+  readonly refused?: boolean;
 }
 
 export interface ConnectionHandlers {
+  /** The first frame asked for tokens, and these came; `onAuthenticated` follows. */
+  readonly onTokens: (tokens: Tokens) => void;
   /** Authenticated: the replay begins. */
   readonly onAuthenticated: () => void;
   /** Every stanza from then on. */
@@ -40,7 +48,7 @@ export interface ConnectionHandlers {
 export interface ConnectionOptions extends ConnectionHandlers {
   readonly sockets: SocketFactory;
   readonly url: string;
-  readonly token: string;
+  readonly credential: Credential;
   /** The server waits for a RESUME. */
   readonly manual: boolean;
   /** How long opening and authenticating may take. */
@@ -60,6 +68,7 @@ export class Connection {
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
   #keepalive: Keepalive | undefined;
   #error: BimipError | undefined;
+  #refused = false;
   #reading = true;
 
   constructor(options: ConnectionOptions) {
@@ -69,7 +78,8 @@ export class Connection {
       options.connectTimeoutMs,
     );
     try {
-      this.#socket = options.sockets.open(options.url, options.token, {
+      const { credential } = options;
+      this.#socket = options.sockets.open(options.url, credential.kind === "token" ? credential.token : "", {
         onOpen: () => this.#onOpen(),
         onFrame: (bytes) => this.#onFrame(bytes),
         onClose: (close) => this.#end(close),
@@ -139,7 +149,8 @@ export class Connection {
     clearTimeout(this.#timer);
     clearTimeout(this.#closeTimer);
     this.#keepalive?.stop();
-    this.#options.onEnd({ ...close, ...(this.#error !== undefined && { error: this.#error }) });
+    const error = this.#error === undefined ? {} : { error: this.#error };
+    this.#options.onEnd({ ...close, ...error, ...(this.#refused && { refused: true }) });
   }
 
   #giveUp(error: BimipError): void {
@@ -158,16 +169,10 @@ export class Connection {
       },
       () => this.#giveUp(new BimipError(ErrorCode.TIMED_OUT, "the server fell silent")),
     );
-    if (this.#options.sockets.sendsTokenInHeader) return this.#ready();
+    const { credential, sockets } = this.#options;
+    if (sockets.sendsTokenInHeader && credential.kind === "token") return this.#ready();
     this.#state = "authenticating";
-    const request = create(TokenAuthoritySchema, {
-      id: randomId(),
-      token: this.#options.token,
-      type: TokenType.REQUEST,
-      task: TokenTask.AUTHENTICATE,
-      timestamp: BigInt(Date.now()),
-    });
-    this.send(encodeStanza("tokenAuthority", request));
+    this.send(firstFrame(randomId(), credential));
   }
 
   #ready(): void {
@@ -188,11 +193,30 @@ export class Connection {
     if (stanza.kind === "error" && stanza.value.code === ErrorCode.NOT_AUTHENTICATED)
       this.#error = toError(stanza.value);
     if (this.#state === "ready") return this.#options.onStanza(stanza);
-    if (stanza.kind === "error") this.#error = toError(stanza.value);
-    const { kind, value } = stanza;
-    if (kind !== "tokenAuthority" || value.task !== TokenTask.AUTHENTICATE) return;
-    if (value.type === TokenType.RESULT) return this.#ready();
-    this.#error = new BimipError(ErrorCode.NOT_AUTHENTICATED, value.details || "the token was refused");
+    if (stanza.kind === "error") this.#onRefusal(toError(stanza.value));
+    else if (stanza.kind === "tokenAuthority") this.#onAnswer(stanza.value);
+  }
+
+  /** To the first frame. */
+  #onAnswer(authority: TokenAuthority): void {
+    const isRefresh = this.#options.credential.kind === "refresh";
+    if (authority.task !== (isRefresh ? TokenTask.REFRESH : TokenTask.AUTHENTICATE)) return;
+    if (authority.type !== TokenType.RESULT) {
+      const details = authority.details || "the token was refused";
+      return this.#onRefusal(new BimipError(ErrorCode.NOT_AUTHENTICATED, details));
+    }
+    const tokens = isRefresh ? tokensIn(authority) : undefined;
+    if (tokens !== undefined) this.#options.onTokens(tokens);
+    else if (isRefresh) return this.#onRefusal(new BimipError(ErrorCode.INTERNAL, "the server sent no tokens"));
+    this.#ready();
+  }
+
+  #onRefusal(error: BimipError): void {
+    this.#error = error;
+    this.#refused ||= !isPassing(error);
+    clearTimeout(this.#timer);
+    // The server closes with a code that says more, if it comes first.
+    this.close(CLOSE_TIMEOUT_MS);
   }
 }
 

@@ -2,14 +2,19 @@ import { BimipError, ErrorCode } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import { createEntry, type OutboxEntry, type OutboxItem, type Sent } from "./outbox-entry.js";
 import type { OutgoingStates } from "./outgoing-states.js";
+import { Pace } from "./pace.js";
 import type { StoreSession } from "./store-session.js";
 
 /** Bytes of messages that are sent before their answers come; a gateway takes 4 MiB of one session by default, and then answers 429. */
 const MAX_BYTES_IN_FLIGHT = 2 * 1_024 * 1_024;
+/** Messages under way to a server that has said 429: as many are refused at once when it has to say it again. */
+const MAX_AFTER_REFUSAL = 4;
 
 /** A recipient whose messages wait because the server asked to try again. */
 interface Hold {
   attempt: number;
+  /** As the server said, milliseconds. */
+  waitMs: number;
   /** false while the recipient's messages flow again, but none was confirmed yet. */
   holding: boolean;
   readonly waiting: OutboxEntry[];
@@ -32,6 +37,7 @@ export interface OutboxOptions {
  */
 export class Outbox {
   readonly #options: OutboxOptions;
+  readonly #pace: Pace;
   readonly #inFlight = new Map<string, OutboxEntry>();
   #bytesInFlight = 0;
   readonly #known = new Map<string, OutboxEntry>();
@@ -44,6 +50,8 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
+    const { maxInFlight: max } = options;
+    this.#pace = new Pace({ max, maxAfterRefusal: MAX_AFTER_REFUSAL, onGo: () => this.#pump() });
   }
 
   /** Messages that were not answered yet. */
@@ -86,6 +94,7 @@ export class Outbox {
     this.#bytesInFlight = 0;
     for (const hold of this.#holds.values()) clearTimeout(hold.timer);
     this.#holds.clear();
+    this.#pace.interrupt();
     this.#queue = [...this.#known.values()].filter(({ kept }) => kept);
     this.#queueHead = 0;
   }
@@ -122,20 +131,27 @@ export class Outbox {
     return true;
   }
 
-  /** The server could not store it now. true if it was a message of ours, which will be sent again. */
-  postpone(id: string): boolean {
+  /**
+   * The server could not store it now. true if it was a message of ours, which will be sent again.
+   *
+   * @param waitMs when, as the server said: then what is for other recipients has to wait as well; 0 = it did not
+   * @param tooFast the others have to wait however that may be
+   */
+  postpone(id: string, waitMs = 0, tooFast = false): boolean {
     const entry = this.#underWay(id);
     if (entry === undefined) return false;
     this.#land(entry);
+    if (tooFast || waitMs > 0) this.#pace.refused(waitMs);
     let hold = this.#holds.get(entry.eid);
     if (hold === undefined) {
-      hold = { attempt: 0, holding: false, waiting: [], timer: undefined };
+      hold = { attempt: 0, waitMs: 0, holding: false, waiting: [], timer: undefined };
       this.#holds.set(entry.eid, hold);
     }
     if (!hold.holding) {
       hold.holding = true;
       hold.attempt++;
     }
+    hold.waitMs = Math.max(hold.waitMs, waitMs);
     hold.waiting.push(entry);
     this.#releaseWhenAnswered(entry.eid);
     this.#pump();
@@ -199,7 +215,7 @@ export class Outbox {
   #pump(): void {
     const transmit = this.#transmit;
     if (transmit === undefined) return;
-    while (this.#inFlight.size < this.#options.maxInFlight) {
+    while (this.#inFlight.size < this.#pace.limit) {
       const entry = this.#queue[this.#queueHead];
       // An error names no recipient: one id to a second one waits for the answer about the first.
       if (entry === undefined || this.#underWay(entry.id) !== undefined) break;
@@ -250,11 +266,13 @@ export class Outbox {
     const hold = this.#holds.get(eid);
     if (hold === undefined || !hold.holding || hold.timer !== undefined) return;
     for (const entry of this.#inFlight.values()) if (entry.eid === eid) return;
-    hold.timer = setTimeout(() => this.#release(hold), backoffMs(hold.attempt, this.#options.backoff));
+    const delayMs = Math.max(hold.waitMs, backoffMs(hold.attempt, this.#options.backoff));
+    hold.timer = setTimeout(() => this.#release(hold), delayMs);
   }
 
   #release(hold: Hold): void {
     hold.timer = undefined;
+    hold.waitMs = 0;
     hold.holding = false;
     const again = hold.waiting.splice(0).sort((a, b) => a.order - b.order);
     this.#queue = [...again, ...this.#queue.slice(this.#queueHead)];

@@ -1,7 +1,9 @@
-import { type BimipError, encodeStanza, type Signal, SignalSchema, SignalStatus, SignalType } from "@bimip/protocol";
-import { create } from "@bufbuild/protobuf";
+import { type BimipError, ErrorCode, SignalStatus } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import type { StoredOutgoing } from "./client-store.js";
+import { receiptFrame } from "./receipt-signal.js";
+import { ReceiptTurns } from "./receipt-turns.js";
+import { retryAfterMs } from "./retry-after.js";
 import type { StoreSession } from "./store-session.js";
 import type { StoredReceipt } from "./stored-outgoing.js";
 
@@ -42,9 +44,6 @@ const CURSOR_ENTRIES = 100;
  */
 const UNSURE_MS = 30_000;
 const UNSURE_ENTRIES = 10_000;
-/** Receipts a turn: after a long replay the server would refuse them all at once. */
-const TURN_RECEIPTS = 500;
-const TURN_MS = 100;
 /** Of the waits of `backoffMs`, the one before a receipt is given again that the server could not take. */
 const RETRY_ATTEMPT = 3;
 
@@ -59,8 +58,9 @@ export class Receipts {
   /** Those that were sent on this connection, then those that wait. */
   #given: Given[] = [];
   #sent = 0;
-  #turn: ReturnType<typeof setTimeout> | undefined;
-  #leftInTurn = TURN_RECEIPTS;
+  readonly #turns = new ReceiptTurns(() => this.#pump());
+  /** Sent before, and to be sent again in their turn. */
+  #due: Given[] = [];
   #cursor = 0;
   #cursorEntries = 0;
   /** What the server was told on this connection. */
@@ -122,7 +122,7 @@ export class Receipts {
   }
 
   give({ status, id, to, index }: Receipt): void {
-    const frame = signalFrame({ id, to: { eid: to }, status, monotonicId: BigInt(index) });
+    const frame = receiptFrame({ id, to: { eid: to }, status, monotonicId: BigInt(index) });
     const key = ["receipt", status, id, to, index].join("\0");
     const given = { key, frame, id, index, sentMs: 0, again: false, stored: false };
     this.#dropOld();
@@ -145,15 +145,25 @@ export class Receipts {
     const again = this.#about(error.id);
     if (again.length === 0) return false;
     for (const given of again) given.again = true;
+    const waitMs = retryAfterMs(error);
+    if (error.code === ErrorCode.TOO_FAST) this.#turns.refused(waitMs);
     const timer = setTimeout(
       () => {
         this.#retries.delete(timer);
         if (!this.#withheld.has(error.id ?? "")) this.#sendAgain(again);
       },
-      backoffMs(RETRY_ATTEMPT, this.#backoff),
+      Math.max(waitMs, backoffMs(RETRY_ATTEMPT, this.#backoff)),
     );
     this.#retries.add(timer);
     return true;
+  }
+
+  /** A Signal without an id came too fast. It may have been the cursor's; of several such the server tells one only. */
+  repeatCursor(waitMs: number): void {
+    this.#turns.refused(waitMs);
+    this.#acknowledged = 0;
+    clearTimeout(this.#cursorTimer);
+    this.#cursorTimer = setTimeout(() => this.#sendCursor(), Math.max(waitMs, CURSOR_DELAY_MS));
   }
 
   /**
@@ -178,7 +188,7 @@ export class Receipts {
   close(): void {
     this.#isClosing = true;
     // All at once the server would not take them; with a store they wait for the next start.
-    if (this.#store === undefined) this.#leftInTurn = Number.POSITIVE_INFINITY;
+    if (this.#store === undefined) this.#turns.lift();
     this.#pump();
     this.#sendCursor();
     this.#stopTimers();
@@ -208,23 +218,21 @@ export class Receipts {
   }
 
   #sendAgain(receipts: readonly Given[]): void {
-    for (const given of receipts) if (given.again) this.#transmit(given);
+    for (const given of receipts) if (given.again) this.#due.push(given);
+    this.#pump();
   }
 
   #pump(): void {
-    for (; this.#connection !== undefined && this.#leftInTurn > 0; this.#leftInTurn--) {
-      const next = this.#given[this.#sent];
+    while (this.#connection !== undefined && this.#turns.open) {
+      const again = this.#due.shift();
+      // Refused twice, it was sent for the first refusal already.
+      if (again?.again === false) continue;
+      const next = again ?? this.#given[this.#sent];
       if (next === undefined) return;
-      this.#sent++;
-      this.#turn ??= setTimeout(() => this.#nextTurn(), TURN_MS);
+      if (again === undefined) this.#sent++;
+      this.#turns.take();
       this.#transmit(next);
     }
-  }
-
-  #nextTurn(): void {
-    this.#turn = undefined;
-    this.#leftInTurn = TURN_RECEIPTS;
-    this.#pump();
   }
 
   #transmit(given: Given): void {
@@ -242,13 +250,13 @@ export class Receipts {
     this.#cursorTimer = undefined;
     if (this.#connection === undefined || this.#cursor <= this.#acknowledged) return;
     // What lies below the cursor would not come again, were it lost with its receipts.
-    if (this.#sent < this.#given.length) {
+    if (this.#sent < this.#given.length || this.#due.length + this.#retries.size > 0) {
       this.#cursorTimer = setTimeout(() => this.#sendCursor(), CURSOR_DELAY_MS);
       return;
     }
     this.#acknowledged = this.#cursor;
     this.#cursorEntries = 0;
-    this.#connection.send(signalFrame({ status: SignalStatus.DELIVERED, monotonicId: BigInt(this.#cursor) }));
+    this.#connection.send(receiptFrame({ status: SignalStatus.DELIVERED, monotonicId: BigInt(this.#cursor) }));
   }
 
   #keep(given: Given): void {
@@ -280,18 +288,11 @@ export class Receipts {
   }
 
   #stopTimers(): void {
-    for (const timer of [this.#cursorTimer, this.#turn, ...this.#retries]) clearTimeout(timer);
+    for (const timer of [this.#cursorTimer, ...this.#retries]) clearTimeout(timer);
+    this.#turns.reset();
     this.#retries.clear();
     this.#withheld.clear();
+    this.#due = [];
     this.#cursorTimer = undefined;
-    this.#turn = undefined;
-    this.#leftInTurn = TURN_RECEIPTS;
   }
-}
-
-function signalFrame(
-  init: Partial<Pick<Signal, "id" | "status" | "monotonicId">> & { to?: { eid: string } },
-): Uint8Array {
-  const timestamp = BigInt(Date.now());
-  return encodeStanza("signal", create(SignalSchema, { type: SignalType.REQUEST, timestamp, ...init }));
 }

@@ -1,5 +1,7 @@
 import { BimipError, ErrorCode } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
+import { Pace } from "./pace.js";
+import { retryAfterMs } from "./retry-after.js";
 
 export interface RequestsOptions {
   /** That a request may take, waiting included; milliseconds. */
@@ -43,6 +45,7 @@ export class Requests<Answer> {
   readonly #underWay = new Set<Asked<Answer>>();
   /** Not under way, in the order they are to go. */
   #waiting: Asked<Answer>[] = [];
+  readonly #pace = new Pace({ max: MAX_UNDER_WAY, maxAfterRefusal: 1, onGo: () => this.#pump() });
   #send: ((frame: Uint8Array) => void) | undefined;
 
   constructor(options: RequestsOptions) {
@@ -79,6 +82,7 @@ export class Requests<Answer> {
 
   interrupt(): void {
     this.#send = undefined;
+    this.#pace.interrupt();
     this.#waiting = [...this.#underWay, ...this.#waiting];
     this.#underWay.clear();
   }
@@ -107,6 +111,7 @@ export class Requests<Answer> {
   /** Nothing will be answered any more. */
   abandon(error: BimipError): void {
     this.#send = undefined;
+    this.#pace.interrupt();
     for (const asked of this.#asked.values()) {
       this.#settle(asked);
       asked.reject(error);
@@ -133,7 +138,7 @@ export class Requests<Answer> {
   }
 
   #pump(): void {
-    while (this.#send !== undefined && this.#underWay.size < MAX_UNDER_WAY) {
+    while (this.#send !== undefined && this.#underWay.size < this.#pace.limit) {
       const asked = this.#waiting.shift();
       if (asked === undefined) return;
       asked.refusal = undefined;
@@ -145,13 +150,15 @@ export class Requests<Answer> {
 
   #postpone(asked: Asked<Answer>, error: BimipError): void {
     if (!this.#underWay.delete(asked)) return;
+    const waitMs = retryAfterMs(error);
+    if (error.code === ErrorCode.TOO_FAST) this.#pace.refused(waitMs);
     asked.refusal = error;
     asked.retry = setTimeout(
       () => {
         this.#waiting.push(asked);
         this.#pump();
       },
-      backoffMs(++asked.refusals, this.#o.backoff),
+      Math.max(waitMs, backoffMs(++asked.refusals, this.#o.backoff)),
     );
     this.#pump();
   }

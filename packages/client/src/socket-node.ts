@@ -10,7 +10,7 @@ export const defaultSockets: SocketFactory = {
   sendsTokenInHeader: true,
   open(url, token, handlers): Socket {
     const socket = new WebSocket(url, {
-      headers: { authorization: `Bearer ${token}` },
+      headers: token === "" ? {} : { authorization: `Bearer ${token}` },
       perMessageDeflate: false,
     });
     return adapt(socket, handlers);

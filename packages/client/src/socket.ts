@@ -37,7 +37,11 @@ export interface Socket {
 export interface SocketFactory {
   /** true: `open` sends `Authorization: Bearer`; false: the client authenticates by its first frame. */
   readonly sendsTokenInHeader: boolean;
-  /** Begins to connect; the handlers are called later, never from within. */
+  /**
+   * Begins to connect; the handlers are called later, never from within.
+   *
+   * @param token "" = the client authenticates by its first frame, whatever `sendsTokenInHeader` says
+   */
   open(url: string, token: string, handlers: SocketHandlers): Socket;
 }
 

@@ -4,6 +4,8 @@ import { createClient } from "../src/client.js";
 import type { ClientOptions } from "../src/client-options.js";
 import type { ClientState } from "../src/client-state.js";
 import type { IncomingMessage } from "../src/incoming-message.js";
+import type { SocketFactory } from "../src/socket.js";
+import { defaultSockets } from "../src/socket-node.js";
 import { FakeGateway } from "./fake-gateway.js";
 
 export const ALICE = "alice@example.com";
@@ -12,7 +14,7 @@ export const BOB = "bob@example.com";
 /** A fake gateway for each test, and the clients that were made in it; all ended behind it. */
 export interface Clients {
   gateway: FakeGateway;
-  /** A client that is not connected yet; its device is `laptop`. */
+  /** A client that is not connected yet; its device is `laptop`. Without a token where it is given a refresh token only. */
   of(eid: string, options?: Partial<ClientOptions>): BimipClient;
 }
 
@@ -23,7 +25,8 @@ export function useClients(): Clients {
     gateway: undefined as unknown as FakeGateway,
     of(eid, options = {}) {
       const reconnect = { minDelayMs: 5, maxDelayMs: 40 };
-      const client = createClient({ url: clients.gateway.url, token: `${eid}/laptop`, eid, reconnect, ...options });
+      const token = options.refreshToken === undefined ? { token: `${eid}/laptop` } : {};
+      const client = createClient({ url: clients.gateway.url, ...token, eid, reconnect, ...options });
       made.push(client);
       return client;
     },
@@ -37,6 +40,19 @@ export function useClients(): Clients {
     await clients.gateway.stop();
   });
   return clients;
+}
+
+/** Sockets that behave as a browser's: the token travels in the first frame. */
+export const browserLikeSockets: SocketFactory = {
+  sendsTokenInHeader: false,
+  open: (url, _token, handlers) => defaultSockets.open(url, "", handlers),
+};
+
+/** Codes and texts of what `error` tells from now on. */
+export function errorsOf(client: BimipClient): string[] {
+  const errors: string[] = [];
+  client.on("error", ({ code, details }) => errors.push(`${code} ${details}`));
+  return errors;
 }
 
 /** Errors that are reported as uncaught from now on, until the test ends. */

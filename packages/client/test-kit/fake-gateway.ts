@@ -2,7 +2,6 @@ import {
   decodeFrame,
   encodeSent,
   encodeStanza,
-  ErrorMessageSchema,
   IdentitySchema,
   type Message,
   MessageSchema,
@@ -15,17 +14,16 @@ import {
   SignalStatus,
   SignalType,
   type Stanza,
-  TokenAuthoritySchema,
-  TokenTask,
-  TokenType,
 } from "@bimip/protocol";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type WebSocket, WebSocketServer } from "ws";
+import { FakeAccount } from "./fake-account.js";
 import { FakeAwareness } from "./fake-awareness.js";
 import { entryFrame, errorFrame, type Refusal, resumeFrame } from "./fake-frames.js";
 import type { Entry, Stored } from "./fake-log.js";
 import { pageOf } from "./fake-queries.js";
 import { type FakeSession, isOwn, nameOf } from "./fake-session.js";
+import { readFakeToken } from "./fake-tokens.js";
 
 const MAX_QUERIES = 8;
 
@@ -34,7 +32,7 @@ export type Fate = "store" | "storeSilently" | "ignore" | Refusal;
 
 /**
  * A gateway in this process that keeps logs in memory and speaks the protocol over real sockets. Tokens are
- * `eid/device`; any token that begins with `bad` is refused. It shows what the SDK does; that a real gateway does the
+ * `eid/device`, or those of fake-tokens.ts; any token that begins with `bad` is refused. It shows what the SDK does; that a real gateway does the
  * same is for the e2e tests.
  */
 export class FakeGateway {
@@ -48,6 +46,7 @@ export class FakeGateway {
   epoch = 1;
   readonly sessions = new Set<FakeSession>();
   readonly awareness = new FakeAwareness(this.sessions);
+  readonly account = new FakeAccount(this.sessions);
   /** Highest index acknowledged, by `eid/device`. */
   readonly cursors = new Map<string, number>();
   /** Every Message and PushNotification that came, in order. */
@@ -92,9 +91,16 @@ export class FakeGateway {
       socket.on("message", (data: Buffer) => {
         const { stanza } = decodeFrame(data);
         if (session !== undefined) return this.#onStanza(session, stanza);
-        if (stanza.kind === "tokenAuthority") this.#authenticate(socket, stanza.value.token, begin);
+        if (stanza.kind !== "tokenAuthority") return;
+        this.tokens.push(stanza.value.token || stanza.value.refreshToken);
+        const token = this.account.first(socket, stanza.value);
+        if (token !== undefined) begin(token);
       });
-      socket.on("close", () => session !== undefined && this.sessions.delete(session));
+      socket.on("close", () => {
+        if (session === undefined) return;
+        this.sessions.delete(session);
+        this.account.end(session);
+      });
     });
   }
 
@@ -107,7 +113,8 @@ export class FakeGateway {
         const token = req.headers.authorization?.replace("Bearer ", "");
         if (token === undefined) return done(true);
         gateway?.tokens.push(token);
-        done(!token.startsWith("bad"), 401, "token: the signature is wrong");
+        const problem = gateway?.account.problem(token);
+        done(problem === undefined, 401, problem);
       },
     });
     gateway = new FakeGateway(server);
@@ -207,23 +214,13 @@ export class FakeGateway {
     );
   }
 
-  #authenticate(socket: WebSocket, token: string, begin: (token: string) => void): void {
-    this.tokens.push(token);
-    if (token.startsWith("bad")) {
-      const error = create(ErrorMessageSchema, { code: 401, details: "token: the signature is wrong" });
-      socket.send(encodeStanza("error", error));
-      return socket.close(4401, "token");
-    }
-    const result = create(TokenAuthoritySchema, { type: TokenType.RESULT, task: TokenTask.AUTHENTICATE });
-    socket.send(encodeStanza("tokenAuthority", result));
-    begin(token);
-  }
-
   #begin(socket: WebSocket, token: string, url: URL): FakeSession {
-    const [eid = "", device = ""] = token.split("/");
+    const { eid, device } = readFakeToken(token);
     const resume = url.searchParams.get("resume");
-    const session = { eid, device: url.searchParams.get("device") ?? device, resume, socket, live: false, told: 0 };
+    const asked = url.searchParams.get("device") ?? device;
+    const session = { eid, device: asked, resume, socket, token, live: false, told: 0 };
     this.sessions.add(session);
+    this.account.arm(session, token);
     this.resumes.push(resume);
     this.awareness.begin(session);
     if (resume !== "manual") this.#replay(session, 0n, "");
@@ -259,7 +256,7 @@ export class FakeGateway {
 
   #onStanza(session: FakeSession, stanza: Stanza): void {
     const { kind, value } = stanza;
-    if (this.awareness.take(session, stanza)) return;
+    if (this.awareness.take(session, stanza) || this.account.take(session, stanza)) return;
     if (kind === "message" || kind === "pushNotification") return this.#onMessage(session, stanza);
     if (kind === "query") return this.#onQuery(session, value);
     if (kind === "signal") return this.#onSignal(session, value);
@@ -319,6 +316,7 @@ export class FakeGateway {
   #answerQuery(session: FakeSession, query: Query): void {
     if (this.queryFate === "ignore") return;
     if (this.queryFate !== "answer") return session.socket.send(errorFrame(this.queryFate, query.id));
+    if (FakeAccount.isSessions(query)) return session.socket.send(this.account.page(session, query));
     session.socket.send(encodeStanza("page", pageOf(this.#logs.get(session.eid) ?? [], session.eid, query)));
   }
 

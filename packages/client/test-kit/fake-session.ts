@@ -7,6 +7,7 @@ export interface FakeSession {
   readonly device: string;
   readonly resume: string | null;
   readonly socket: WebSocket;
+  token: string;
   live: boolean;
   /** Index that the device was told last: previous_id of the next entry. */
   told: number;

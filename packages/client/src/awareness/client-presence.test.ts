@@ -436,7 +436,10 @@ describe("visibility", () => {
 
   it("rejects with what the server answers, when nothing comes, and for what is no word", async () => {
     const hasty = clients.of(ALICE, { queryTimeoutMs: 50, device: "phone" });
-    await expect(hasty.presence.setVisibility("public")).rejects.toMatchObject({ code: 503, details: /no connection/ });
+    await expect(hasty.presence.setVisibility("public")).rejects.toMatchObject({
+      code: 503,
+      details: expect.stringMatching(/no connection/),
+    });
     await hasty.connect();
     fake.fate = () => "ignore";
     await expect(hasty.presence.setVisibility("public")).rejects.toMatchObject({

@@ -1,6 +1,7 @@
 import { type Awareness, AwarenessStatus, AwarenessType, type BimipError, ErrorCode } from "@bimip/protocol";
 import { type BackoffOptions, backoffMs } from "../backoff.js";
 import { randomId } from "../random-id.js";
+import { retryAfterMs } from "../retry-after.js";
 import { OwnStatus } from "./own-status.js";
 import { left, ONLINE, type OwnWord, type StatusWord, wordOf } from "./own-word.js";
 import { type Place, type PresenceWord, STATUS_CODES, type Visibility } from "./presence.js";
@@ -144,7 +145,8 @@ export class OwnPresence {
     if (isPresence) this.#presenceDue = true;
     if (isStatus) this.#status ??= this.#toldStatus;
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#flush(), backoffMs(++this.#refusals, this.#o.backoff));
+    const waitMs = Math.max(retryAfterMs(error), backoffMs(++this.#refusals, this.#o.backoff));
+    this.#retry = setTimeout(() => this.#flush(), waitMs);
     return true;
   }
 

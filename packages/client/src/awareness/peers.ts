@@ -33,7 +33,7 @@ export interface PeersOptions {
   /** The round trip of a PingPong. */
   readonly ping: () => Promise<unknown>;
   /** Throws a BimipError when the client is closed. */
-  readonly refuseClosed: () => void;
+  readonly check: () => void;
 }
 
 /** The stanzas that are about people, not messages. */
@@ -53,7 +53,7 @@ export class Peers {
   readonly #parts = new SnapshotParts();
   #send: ((frame: Uint8Array) => void) | undefined;
 
-  constructor({ events, timeoutMs, backoff, ownEid, ping, refuseClosed: check }: PeersOptions) {
+  constructor({ events, timeoutMs, backoff, ownEid, ping, check }: PeersOptions) {
     this.#events = events;
     this.#ownEid = ownEid;
     this.store = new PresenceStore({
