@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { issueToken } from "@bimip/auth";
+import { issueToken, loadSigningKey, type Signer } from "@bimip/auth";
 import { type BimipClient, type ClientOptions, createClient } from "@bimip/client";
 import { BimipError, ErrorCode } from "@bimip/protocol";
 import type { Command } from "commander";
 import { CliError, UsageError } from "./cli-error.js";
+import { accountIn, namesDevice } from "./jwt-claims.js";
 import type { ProgramContext } from "./program-context.js";
 
 const DEFAULT_PORT = "4001";
@@ -12,17 +13,22 @@ const DEFAULT_DATA_DIR = ".bimip";
 /** Tokens for --as are made anew at each connect. */
 const OWN_TOKEN_S = 3_600;
 
-/** Where the secret to sign tokens with comes from. */
+/** Where the key to sign tokens with comes from. */
 export interface SecretOptions {
   readonly secret?: string;
+  readonly keyFile?: string;
   readonly dataDir?: string;
 }
 
-/** What every command takes that talks to a server. */
-export interface SessionOptions extends SecretOptions {
+/** Who asks, and whom. */
+export interface WhoOptions extends SecretOptions {
   readonly url?: string;
   readonly token?: string;
   readonly as?: string;
+}
+
+/** What every command takes that talks to a server as a device of one's choice. */
+export interface SessionOptions extends WhoOptions {
   readonly device?: string;
 }
 
@@ -30,25 +36,37 @@ export interface SessionOptions extends SecretOptions {
 export function withSecretOptions(command: Command): Command {
   return command
     .option("--secret <secret>", "sign with this secret (default: BIMIP_JWT_SECRET, else the data directory's)")
+    .option("--key-file <file>", "sign with this private key instead: PEM or JWK, of any algorithm that BIMIP takes")
     .option("--data-dir <dir>", "data directory of npm start (default: BIMIP_DATA_DIR, else .bimip)");
 }
 
 /** Adds the options of SessionOptions. */
 export function withSessionOptions(command: Command, defaultDevice: string): Command {
-  command
-    .option("--as <eid>", "who you are; a token is made with the server's secret")
-    .option("--device <name>", `name of this device (default: ${defaultDevice})`)
-    .option("--url <url>", `server (default: ws://127.0.0.1:$BIMIP_PORT/v1/ws, port ${DEFAULT_PORT})`)
-    .option("--token <jwt>", "use this token instead of making one");
+  command.option("--as <eid>", "who you are; a token is made with the server's secret");
+  command.option("--device <name>", `name of this device (default: ${defaultDevice})`);
+  return withServerOptions(command);
+}
+
+/** Adds the options of WhoOptions. */
+export function withWhoOptions(command: Command): Command {
+  return withServerOptions(command.option("--as <eid>", "who you are; a token is made with the server's secret"));
+}
+
+function withServerOptions(command: Command): Command {
+  withUrlOption(command).option("--token <jwt>", "use this token instead of making one");
   return withSecretOptions(command);
 }
 
+export function withUrlOption(command: Command): Command {
+  return command.option("--url <url>", `server (default: ws://127.0.0.1:$BIMIP_PORT/v1/ws, port ${DEFAULT_PORT})`);
+}
+
 /** The server's address: given, or on this machine at BIMIP_PORT. */
-export function urlOf(options: SessionOptions, env: ProgramContext["env"]): string {
+export function urlOf(options: { readonly url?: string }, env: ProgramContext["env"]): string {
   return options.url ?? `ws://127.0.0.1:${env.BIMIP_PORT || DEFAULT_PORT}/v1/ws`;
 }
 
-export function dataDirOf(options: SecretOptions, env: ProgramContext["env"]): string {
+export function dataDirOf(options: { readonly dataDir?: string }, env: ProgramContext["env"]): string {
   return options.dataDir ?? (env.BIMIP_DATA_DIR || DEFAULT_DATA_DIR);
 }
 
@@ -60,9 +78,28 @@ export async function secretOf(options: SecretOptions, env: ProgramContext["env"
   try {
     return (await readFile(file, "utf8")).trim();
   } catch (cause) {
-    const hint = "start the server (npm start), or give --secret, --data-dir or --token";
+    const hint = "start the server (npm start), or give --secret, --key-file, --data-dir or --token";
     throw new CliError(`no secret to make a token with: ${file} cannot be read; ${hint}`, { cause });
   }
+}
+
+/** What tokens are signed with. @throws CliError when there is none, or the file holds none */
+export async function signerOf(options: SecretOptions, env: ProgramContext["env"]): Promise<Signer> {
+  const { keyFile, secret } = options;
+  if (keyFile === undefined) return { secret: await secretOf(options, env) };
+  if (secret !== undefined) throw new UsageError("--secret and --key-file exclude each other");
+  try {
+    return { key: await loadSigningKey(keyFile) };
+  } catch (cause) {
+    throw new CliError(`--key-file: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+/** What a server may want to find in tokens: the first issuer and audience of its own settings, where they are set here too. */
+export function addressing(env: ProgramContext["env"]): { readonly issuer?: string; readonly audience?: string } {
+  const first = (name: string): string => env[name]?.split(",")[0]?.trim() ?? "";
+  const [issuer, audience] = [first("BIMIP_JWT_ISSUER"), first("BIMIP_JWT_AUDIENCE")];
+  return { ...(issuer !== "" && { issuer }), ...(audience !== "" && { audience }) };
 }
 
 /** A connected client and who it is. */
@@ -72,8 +109,11 @@ export interface Session {
   readonly url: string;
 }
 
-/** How a command uses the log. */
-export type LogUse = Pick<ClientOptions, "acknowledge" | "begin" | "receive" | "queryTimeoutMs">;
+/** How a command uses the log, and what its own token may do. */
+export interface SessionUse extends Pick<ClientOptions, "acknowledge" | "begin" | "receive" | "queryTimeoutMs"> {
+  /** Of a token that is made here. */
+  readonly scope?: string;
+}
 
 /**
  * Makes a client that is not connected yet, so that handlers can be added before the replay.
@@ -84,19 +124,22 @@ export async function createSession(
   options: SessionOptions,
   defaultDevice: string,
   { env }: ProgramContext,
-  use: LogUse = {},
+  { scope, ...use }: SessionUse = {},
 ): Promise<Session> {
   const url = urlOf(options, env);
   const { token, as: eid } = options;
   if (token !== undefined) {
-    const device = options.device === undefined ? {} : { device: options.device };
-    const whose = eid ?? eidOf(token);
-    return { client: createClient({ url, token, eid: whose, ...device, ...use }), eid: whose, url };
+    const whose = eid ?? accountIn("--token", token);
+    // Beside a device that the token names the server takes no other.
+    const device = options.device ?? (namesDevice(token) ? undefined : defaultDevice);
+    const named = device === undefined ? {} : { device };
+    return { client: createClient({ url, token, eid: whose, ...named, ...use }), eid: whose, url };
   }
   if (eid === undefined) throw new UsageError("say who you are: --as <eid>, or --token <jwt>");
-  const secret = await secretOf(options, env);
   const device = options.device ?? defaultDevice;
-  const fresh = (): Promise<string> => issueToken({ secret, eid, device, expiresInS: OWN_TOKEN_S });
+  const own = { eid, device, expiresInS: OWN_TOKEN_S, ...(scope !== undefined && { scope }), ...addressing(env) };
+  const signer = await signerOf(options, env);
+  const fresh = (): Promise<string> => issueToken({ ...signer, ...own });
   await fresh(); // a secret that is too short is said here, not as a lost connection
   return { client: createClient({ url, token: fresh, eid, ...use }), eid, url };
 }
@@ -114,22 +157,20 @@ export async function connect({ client, url }: Session): Promise<void> {
     const told = CliError.from(error);
     if (told.code === ErrorCode.NOT_AUTHENTICATED || told.code === ErrorCode.NOT_ALLOWED) throw told;
     const why = error instanceof BimipError ? error.details : told.message;
-    throw new CliError(`cannot connect to ${url}: ${why}`, { cause: error, ...(told.code && { code: told.code }) });
+    // Somebody may have put a token behind it.
+    const at = url.replace(/[?#].*$/s, "");
+    throw new CliError(`cannot connect to ${at}: ${why}`, { cause: error, ...(told.code && { code: told.code }) });
   } finally {
     off?.();
   }
 }
 
-/** Whose token it is, for showing; the server checks it. */
-function eidOf(token: string): string {
+/** Connects, has the work done, and ends the connection. */
+export async function withConnected<T>(session: Session, work: (client: BimipClient) => Promise<T>): Promise<T> {
+  await connect(session);
   try {
-    const claims: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
-    if (typeof claims === "object" && claims !== null) {
-      if ("eid" in claims && typeof claims.eid === "string") return claims.eid;
-      if ("sub" in claims && typeof claims.sub === "string") return claims.sub;
-    }
-  } catch (cause) {
-    throw new CliError("--token is not a JWT", { cause });
+    return await work(session.client);
+  } finally {
+    await session.client.close();
   }
-  throw new CliError("--token names no account (neither eid nor sub)");
 }

@@ -1,7 +1,9 @@
+export { developmentLimits } from "./development-limits.js";
 export { type FetchPlan } from "./fetch-nats-server.js";
 export { findNatsServer, type FindOptions } from "./find-nats-server.js";
 export { type NatsBinary } from "./nats-binary.js";
 export { type NatsServerOptions } from "./nats-launcher.js";
+export { adminAccess, natsPasswordFile } from "./nats-users.js";
 export { type NatsServerHandle, startNatsServer } from "./nats-server.js";
 export { bimipServices, type ServiceSpec } from "./service-spec.js";
 export { type NatsSource, type SourceContext } from "./sources/source.js";

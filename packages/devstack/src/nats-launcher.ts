@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Child, describeExit, startChild } from "./child.js";
 import { hasCode, mkdirs } from "./files.js";
-import { waitForJetStream } from "./jetstream-probe.js";
+import { type NatsLogin, waitForJetStream } from "./jetstream-probe.js";
 import { endLeftOver, hasArgument } from "./left-over.js";
 import { logTail } from "./log-tail.js";
 import type { Run } from "./supervisor.js";
@@ -24,6 +24,8 @@ export interface NatsServerOptions {
   readonly name?: string;
   /** Further lines of its configuration file. */
   readonly config?: string;
+  /** Whom to ask it as whether it is ready, where `config` makes users. */
+  readonly login?: NatsLogin;
   /** Further lines of that file's `jetstream` block, such as `sync_interval: always`. */
   readonly jetstream?: string;
 }
@@ -70,7 +72,7 @@ export function createNatsLauncher(options: NatsServerOptions): NatsLauncher {
     const { signal } = ended;
     try {
       port = await portOf(child.pid, portsDir, signal);
-      await waitForJetStream(port, signal);
+      await waitForJetStream(port, signal, options.login);
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error;
       const message = reason instanceof Error ? reason.message : String(reason);

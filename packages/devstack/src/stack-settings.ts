@@ -10,6 +10,8 @@ export interface StackSettings {
   readonly natsUrl: string | undefined;
   /** Undefined when it is to be made, or read from the data directory. */
   readonly secret: string | undefined;
+  /** Streams that the logs are spread over: the users' permissions name each. */
+  readonly partitions: number;
   /** How long a service gives itself to stop. */
   readonly stopDeadlineMs: number;
 }
@@ -19,7 +21,7 @@ export async function readStackSettings(
   env: NodeJS.ProcessEnv,
   given: { readonly port?: number; readonly host?: string; readonly natsUrl?: string; readonly gateways?: number },
 ): Promise<StackSettings> {
-  const config = loadConfig(["BIMIP_PORT", "BIMIP_HOST", "BIMIP_STOP_DEADLINE_MS"], env);
+  const config = loadConfig(["BIMIP_PORT", "BIMIP_HOST", "BIMIP_LOG_PARTITIONS", "BIMIP_STOP_DEADLINE_MS"], env);
   // Given in the environment or not decides; their defaults are meant for a service on its own.
   const natsUrl = given.natsUrl ?? (env["NATS_URL"] ? loadConfig(["NATS_URL"], env).NATS_URL : undefined);
   const secret = env["BIMIP_JWT_SECRET"] ? loadConfig(["BIMIP_JWT_SECRET"], env).BIMIP_JWT_SECRET : undefined;
@@ -27,5 +29,12 @@ export async function readStackSettings(
   const port = given.port ?? config.BIMIP_PORT;
   const ports = new Set(port === 0 ? [] : [port]);
   while (ports.size < (given.gateways ?? 1)) ports.add(await freePort(host));
-  return { host, ports: [...ports], natsUrl, secret, stopDeadlineMs: config.BIMIP_STOP_DEADLINE_MS };
+  return {
+    host,
+    ports: [...ports],
+    natsUrl,
+    secret,
+    partitions: config.BIMIP_LOG_PARTITIONS,
+    stopDeadlineMs: config.BIMIP_STOP_DEADLINE_MS,
+  };
 }

@@ -1,8 +1,11 @@
+import type { NatsAccess } from "@bimip/nats";
 import { openDataDir, type DataDir } from "./data-dir.js";
+import { developmentLimits } from "./development-limits.js";
 import { findNatsServer } from "./find-nats-server.js";
 import { checkPort } from "./free-port.js";
 import { keptJwtSecret } from "./jwt-secret.js";
 import { createNatsLauncher } from "./nats-launcher.js";
+import { adminAccess, adoptOldStore, type DevNatsUsers, keptNatsUsers, natsUserOf } from "./nats-users.js";
 import { createRunningSet, NATS, type RunningSet } from "./running-set.js";
 import { bimipServices, endServiceLeftOver, launchService, type ServiceSpec } from "./service-spec.js";
 import type { StackEvent } from "./stack-event.js";
@@ -43,13 +46,15 @@ export interface StackProcess {
 
 /** A running stack. */
 export interface Stack {
-  /** `ws://host:port/v1/ws` of the first gateway. */
+  /** `ws://host:port/v1/ws` of the first gateway; `wss`, and below `https`, where it has a certificate. */
   readonly url: string;
   /** `http://host:port` of the first gateway. */
   readonly httpUrl: string;
   /** The same of every gateway, in order. */
   readonly gateways: readonly { readonly name: string; readonly url: string; readonly httpUrl: string }[];
   readonly natsUrl: string;
+  /** How to get in there as somebody who may do everything; without a user where it is not the stack's own. */
+  readonly natsAccess: NatsAccess;
   /** Key of the tokens' HS256 signature. */
   readonly secret: string;
   /** Absolute path. */
@@ -112,9 +117,15 @@ async function bringUp(options: StackOptions, { settings, services, dataDir, run
   }
   for (const port of ports) await checkPort(port, host);
   const secret = settings.secret ?? (await keptJwtSecret(dataDir.secretFile));
-  const natsUrl = settings.natsUrl ?? (await startNats({ options, dataDir, running, onEvent }));
+  const users = settings.natsUrl === undefined ? await keptNatsUsers(dataDir.path, settings.partitions) : undefined;
+  const natsUrl = settings.natsUrl ?? (await startNats({ options, dataDir, running, onEvent, users }));
   const env = {
     ...options.env,
+    ...developmentLimits(options.env),
+    // Tokens are renewed with the key that they are made with.
+    ...(settings.secret === undefined && !options.env["BIMIP_TOKEN_SIGNING_KEY_FILE"]
+      ? { BIMIP_TOKEN_SIGNING_KEY_FILE: dataDir.secretFile }
+      : {}),
     NATS_URL: natsUrl,
     BIMIP_HOST: host,
     BIMIP_PORT: String(ports[0]),
@@ -122,15 +133,18 @@ async function bringUp(options: StackOptions, { settings, services, dataDir, run
     BIMIP_DATA_DIR: dataDir.path,
   };
   for (const spec of services) {
-    const launch = () => launchService(spec, dataDir, env);
+    const user = natsUserOf(spec.name);
+    const login = user === undefined ? {} : users?.env(user);
+    const launch = () => launchService(spec, dataDir, { ...env, ...login });
     running.start({ name: spec.name, logFile: dataDir.logFile(spec.name), launch, onEvent });
   }
   await running.ready(READY_MS);
 
+  const secure = options.env["BIMIP_TLS_CERT_FILE"] ? "s" : "";
   const gateways = ports.map((port, index) => ({
     name: index === 0 ? "gateway" : `gateway-${index + 1}`,
-    url: `ws://${addressOf(host)}:${port}/v1/ws`,
-    httpUrl: `http://${addressOf(host)}:${port}`,
+    url: `ws${secure}://${addressOf(host)}:${port}/v1/ws`,
+    httpUrl: `http${secure}://${addressOf(host)}:${port}`,
   }));
   const [first] = gateways;
   if (!first) throw new Error("a stack needs at least one gateway");
@@ -139,6 +153,7 @@ async function bringUp(options: StackOptions, { settings, services, dataDir, run
     httpUrl: first.httpUrl,
     gateways,
     natsUrl,
+    natsAccess: users === undefined ? { servers: natsUrl } : adminAccess(dataDir.path, natsUrl),
     secret,
     dataDir: dataDir.path,
     processes: () => running.all.map(({ name, pid }) => ({ name, pid })),
@@ -154,15 +169,22 @@ async function startNats(plan: {
   dataDir: DataDir;
   running: RunningSet;
   readonly onEvent: (event: StackEvent) => void;
+  readonly users: DevNatsUsers | undefined;
 }): Promise<string> {
-  const { options, dataDir, running, onEvent } = plan;
+  const { options, dataDir, running, onEvent, users } = plan;
   const { env, signal } = options;
   const onProgress = (line: string) => onEvent({ type: "progress", line });
   const binary = await findNatsServer({ env, onProgress, ...(signal && { signal }) });
   onProgress(`nats-server ${binary.version} (${binary.path})`);
-  const launcher = createNatsLauncher({ binary: binary.path, dataDir: dataDir.path });
+  const launcher = createNatsLauncher({
+    binary: binary.path,
+    dataDir: dataDir.path,
+    name: "nats-1",
+    ...(users !== undefined && { config: users.config, login: users.admin }),
+  });
   const leftOver = await launcher.endLeftOver();
   if (leftOver !== undefined) onEvent({ type: "left-over", name: NATS, pid: leftOver });
+  await adoptOldStore(launcher.storeDir);
   const { logFile } = launcher;
   const server = running.start({ name: NATS, logFile, launch: () => launcher.launch(), onEvent });
   await server.whenReady(READY_MS);
