@@ -1,12 +1,12 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { Subscription } from "@nats-io/nats-core";
 import { setTimeout as delay } from "node:timers/promises";
+import { ownText } from "@bimip/protocol";
 import { batchGet } from "./batch-get.js";
 import type { BucketFeedOptions } from "./bucket-feed.js";
 import { readHead } from "./bucket-head.js";
 import { BucketPosition } from "./bucket-position.js";
 import { bucketStream } from "./names.js";
-import { ownText } from "./own-text.js";
 import { readEntryHeaders } from "./raw-headers.js";
 
 export interface BucketWatchOptions extends Omit<BucketFeedOptions, "initialKeys" | "replayed"> {

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { ownText } from "@bimip/protocol";
 import { type BatchQuery, batchGet } from "./batch-get.js";
 import type { Link } from "./connect.js";
 import type { LogReader } from "./log-reader.js";
 import { HEADERS, logStream, SUBJECTS } from "./names.js";
-import { ownText } from "./own-text.js";
 import { partitionOf } from "./partition.js";
 
 /** An entry that a scan came by. */

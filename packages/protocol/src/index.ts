@@ -10,6 +10,7 @@ export { encodePayload, encodeStanza, errorFrame } from "./encode-stanza.js";
 export { encodeIdentity, encodeIdentityPrefix, type IdentityParts } from "./identity-bytes.js";
 export { LIMITS } from "./limits.js";
 export { nameProblem, nameToToken, tokenToName } from "./names.js";
+export { ownText } from "./own-text.js";
 export { peekKind, type PeekedNames, peekNames } from "./peek-stanza.js";
 export { stampSignal } from "./stamp-signal.js";
 export {

@@ -1,4 +1,5 @@
 import type { HttpRequest } from "uWebSockets.js";
+import { ownText } from "@bimip/protocol";
 import type { ConnectRequest } from "../ports.js";
 
 const SUBPROTOCOL = "bimip.v1";
@@ -24,10 +25,12 @@ export function readUpgrade(request: HttpRequest, peer: string): UpgradeRequest 
     .find((protocol) => protocol.startsWith(BEARER_PROTOCOL))
     ?.slice(BEARER_PROTOCOL.length);
   const query = new URLSearchParams(request.getQuery());
+  const device = query.get("device");
   return {
     connect: {
       token: fromHeader ?? fromProtocol ?? query.get("access_token") ?? undefined,
-      device: query.get("device") ?? undefined,
+      // A session keeps it, and must not keep the query with its token.
+      device: device === null ? undefined : ownText(device),
       resume: query.get("resume") === "manual" ? "manual" : "automatic",
       peer,
       origins: readAll(request, "origin"),

@@ -1,10 +1,12 @@
+import { ownText } from "@bimip/protocol";
 import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
 
 const MAPPED = "::ffff:";
 
 /** The one way to write an IP address: IPv6 short and in small letters, without zone; IPv4 in IPv6 as IPv4. Undefined: it is none. */
 export function readAddress(text: string): string | undefined {
-  if (isIPv4(text)) return text;
+  // Kept as long as the connection: not as a slice of a header that is as long as the client likes.
+  if (isIPv4(text)) return ownText(text);
   if (!isIPv6(text)) return undefined;
   const { address } = new SocketAddress({ address: text, family: "ipv6" });
   const last = address.slice(MAPPED.length);
