@@ -7,6 +7,9 @@ rmSync(RESULTS, { force: true });
 
 /** @type {[name: string, command: string, args: string[]][]} */
 const steps = [
+  ["lockfile", "node", ["scripts/lockfile.mjs"]],
+  ["licences", "node", ["scripts/licences.mjs"]],
+  ["known vulnerabilities", "node", ["scripts/audit.mjs"]],
   ["schema", "npx", ["buf", "lint"]],
   ["generated code", "npx", ["buf", "generate"]],
   ["generated code is fresh", "git", ["diff", "--exit-code", "--stat", "--", "packages/protocol/src/gen"]],
