@@ -1,17 +1,17 @@
 import { createInbox } from "@nats-io/nats-core";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connectNats } from "@bimip/nats";
+import { connectNats, type NatsAccess } from "@bimip/nats";
 
 /**
  * What one connection can draw from this nats-server: acknowledged JetStream publishes per second, with republish and
  * one subscriber that counts them, `inFlight` unacknowledged at a time.
  */
 export async function measureCeiling(
-  natsUrl: string,
+  nats: NatsAccess,
   options: { inFlight: number; payloadBytes: number; subjects: number; seconds: number },
 ): Promise<number> {
-  const publisher = await connectNats({ servers: natsUrl, name: "bench ceiling publisher" });
-  const subscriber = await connectNats({ servers: natsUrl, name: "bench ceiling subscriber" });
+  const publisher = await connectNats({ ...nats, name: "bench ceiling publisher" });
+  const subscriber = await connectNats({ ...nats, name: "bench ceiling subscriber" });
   const jsm = await jetstreamManager(publisher.nc);
   const name = "CEILING";
   await jsm.streams.add({

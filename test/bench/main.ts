@@ -70,7 +70,7 @@ async function measureRound(
   const label = `round ${round}, window ${window}`;
   const payloadBytes = Number(args.payload);
   say(`${label}: ceiling …`);
-  const ceiling = await measureCeiling(stack.natsUrl, {
+  const ceiling = await measureCeiling(stack.natsAccess, {
     inFlight: pairs * window,
     payloadBytes,
     subjects: pairs,

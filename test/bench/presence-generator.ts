@@ -1,6 +1,6 @@
 // The clients of `npm run bench:presence`, as a process of their own: one author and many who hear it. Talks to presence.ts.
 import { setTimeout as delay } from "node:timers/promises";
-import { connectNats, type NatsConnection } from "@bimip/nats";
+import { connectNats, type NatsAccess, type NatsConnection } from "@bimip/nats";
 import {
   AwarenessContactSchema,
   AwarenessStatus,
@@ -24,7 +24,7 @@ export type Way = "bimip" | "sockets" | "nats";
 export type PresenceOrder =
   | { readonly do: "connect"; readonly port: number; readonly author: Member; readonly contacts: readonly Member[] }
   | { readonly do: "connect raw"; readonly port: number; readonly count: number }
-  | { readonly do: "connect nats"; readonly url: string; readonly count: number }
+  | { readonly do: "connect nats"; readonly nats: NatsAccess; readonly count: number }
   | { readonly do: "flip"; readonly way: Way; readonly times: number; readonly pauseMs: number };
 
 /** Until the last one has it. */
@@ -117,9 +117,9 @@ async function connectRaw({ port, count }: Extract<PresenceOrder, { do: "connect
   ways.sockets = { flips, send: (number) => author.send(asFromServer(number)) };
 }
 
-async function connectToNats({ url, count }: Extract<PresenceOrder, { do: "connect nats" }>): Promise<void> {
-  const publisher: NatsConnection = (await connectNats({ servers: url, name: "bench presence publisher" })).nc;
-  const subscriber: NatsConnection = (await connectNats({ servers: url, name: "bench presence subscriber" })).nc;
+async function connectToNats({ nats, count }: Extract<PresenceOrder, { do: "connect nats" }>): Promise<void> {
+  const publisher: NatsConnection = (await connectNats({ ...nats, name: "bench presence publisher" })).nc;
+  const subscriber: NatsConnection = (await connectNats({ ...nats, name: "bench presence subscriber" })).nc;
   const flips = new Flips(count);
   const subjects = Array.from({ length: count }, (_, at) => `bench.presence.${at}`);
   for (const subject of subjects)

@@ -94,7 +94,7 @@ class PresenceBench {
     const author = await this.#member("author@bench");
     await ask(this.#generator, { do: "connect", port: gateway, author, contacts });
     await ask(this.#generator, { do: "connect raw", port, count });
-    await ask(this.#generator, { do: "connect nats", url: this.#stack.natsUrl, count });
+    await ask(this.#generator, { do: "connect nats", nats: this.#stack.natsAccess, count });
   }
 
   async round(): Promise<Round> {

@@ -125,7 +125,7 @@ async function main(): Promise<boolean> {
   const dataDir = await mkdtemp(join(tmpdir(), "bimip-replay-"));
   const env = { ...process.env, BIMIP_LOG_LEVEL: "warn", BIMIP_LOG_PARTITIONS: String(PARTITIONS) };
   const stack = await startStack({ dataDir, env, port: 0 });
-  const link = await connectNats({ servers: stack.natsUrl, name: "bench replay" });
+  const link = await connectNats({ ...stack.natsAccess, name: "bench replay" });
   try {
     const bench = new ReplayBench(stack, link.nc);
     const rounds = await bench.speed();

@@ -1,14 +1,18 @@
 // The SDK in a real Chromium against the real services: bundled as an app would bundle it, served from 127.0.0.1.
 // Needs Chromium or Chrome: `npm run test:browser` installs it with scripts/install-chromium.mjs, or BIMIP_CHROMIUM = the binary.
 import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { issueToken } from "@bimip/auth";
 import type * as bimip from "@bimip/client";
 import { build } from "esbuild";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Device } from "../kit/device.js";
 import { eventually } from "../kit/eventually.js";
-import { startSystem, type System } from "../kit/system.js";
+import { SECRET, startSystem, type System } from "../kit/system.js";
 
 /** What the page's own code and the tests share. */
 interface PageGlobals {
@@ -16,6 +20,13 @@ interface PageGlobals {
   client: bimip.BimipClient;
   texts: string[];
   states: string[];
+  /** A backend that issues tokens. */
+  freshToken: () => Promise<string>;
+  localStorage: {
+    getItem(key: string): string | null;
+    setItem(key: string, value: string): void;
+    removeItem(key: string): void;
+  };
 }
 
 const PLACES = [process.env["BIMIP_CHROMIUM"] ?? "", "/usr/bin/chromium", "/usr/bin/google-chrome"];
@@ -23,6 +34,7 @@ const PLACES = [process.env["BIMIP_CHROMIUM"] ?? "", "/usr/bin/chromium", "/usr/
 const QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"];
 
 let system: System;
+let dir: string;
 let site: Server;
 let origin: string;
 let browser: Browser;
@@ -35,7 +47,9 @@ beforeAll(async () => {
       "no Chromium: run node scripts/install-chromium.mjs, or set BIMIP_CHROMIUM to a Chromium or Chrome",
     );
   }
-  system = await startSystem();
+  dir = await mkdtemp(join(tmpdir(), "bimip-browser-"));
+  await writeFile(join(dir, "signing-key"), SECRET);
+  system = await startSystem({ env: { BIMIP_TOKEN_SIGNING_KEY_FILE: join(dir, "signing-key") } });
   site = await serve(await bundle());
   const address = site.address();
   origin = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
@@ -46,6 +60,7 @@ afterAll(async () => {
   await browser?.close();
   await new Promise((resolve) => (site === undefined ? resolve(undefined) : site.close(resolve)));
   await system?.stop();
+  if (dir !== undefined) await rm(dir, { recursive: true });
 });
 beforeEach(async () => {
   context = await browser.newContext();
@@ -172,6 +187,70 @@ test("a second tab cannot use the same store", async () => {
   expect(refusal).toContain("another tab is using the database bimip cleo");
   await first.close();
   await connect(second);
+});
+
+test("a page stays connected over three lifetimes of its tokens", async () => {
+  const lifetimeS = 3;
+  const page = await openPage();
+  await page.exposeFunction("freshToken", () =>
+    issueToken({ secret: SECRET, eid: "dora", device: "tab", expiresInS: lifetimeS }),
+  );
+  await page.evaluate((url) => {
+    const globals = globalThis as unknown as PageGlobals;
+    globals.states = [];
+    globals.client = globals.bimip.createClient({
+      url,
+      token: () => globals.freshToken(),
+      eid: "dora",
+      receive: false,
+    });
+    globals.client.on("state", (state) => globals.states.push(state));
+    globals.client.on("error", ({ details }) => globals.states.push(details));
+  }, system.urls[0] ?? "");
+  await connect(page);
+  const endMs = Date.now() + 3.3 * lifetimeS * 1_000;
+  await eventually("three lifetimes", async () => {
+    await page.evaluate(() => (globalThis as unknown as PageGlobals).client.send({ to: "dora", text: "still here" }));
+    return Date.now() > endMs;
+  });
+  expect(await states(page)).toEqual(["connecting", "replaying", "online"]);
+});
+
+test("a page keeps its refresh token over a reload, and loses it by the logout", async () => {
+  const page = await openPage();
+  const make = async (token: string): Promise<void> => {
+    const options = { url: system.urls[0] ?? "", token };
+    await page.evaluate(({ url, token: first }) => {
+      const globals = globalThis as unknown as PageGlobals;
+      const { localStorage } = globals;
+      const refreshToken: bimip.TokenStore = {
+        load: () => JSON.parse(localStorage.getItem("tokens") ?? "null") ?? undefined,
+        save: (tokens) =>
+          tokens === undefined
+            ? localStorage.removeItem("tokens")
+            : localStorage.setItem("tokens", JSON.stringify(tokens)),
+      };
+      globals.client = globals.bimip.createClient({ url, token: first, refreshToken, receive: false });
+    }, options);
+  };
+  const kept = () => page.evaluate(() => (globalThis as unknown as PageGlobals).localStorage.getItem("tokens"));
+  await make(await system.token("eva", "tab", { scope: "refresh" }));
+  await connect(page);
+  await eventually("kept", kept);
+  await page.reload();
+  await page.waitForFunction("globalThis.bimip !== undefined");
+  // Only the refresh token is left: REFRESH is the first frame.
+  await page.evaluate(() => {
+    const { localStorage } = globalThis as unknown as PageGlobals;
+    const { refreshToken } = JSON.parse(localStorage.getItem("tokens") ?? "{}");
+    localStorage.setItem("tokens", JSON.stringify({ refreshToken }));
+  });
+  await make("none");
+  await connect(page);
+  const check = await page.evaluate(() => (globalThis as unknown as PageGlobals).client.validate());
+  expect(check).toMatchObject({ valid: true, eid: "eva", device: "tab" });
+  await page.evaluate(() => (globalThis as unknown as PageGlobals).client.logout());
+  expect(await kept()).toBeNull();
 });
 
 test("says clearly that there are no files in a browser", async () => {

@@ -8,6 +8,7 @@ import { type BimipClient, createClient } from "@bimip/client";
 import { type Stack, startStack } from "@bimip/devstack";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../kit/eventually.js";
+import { natsViolations } from "../kit/nats-violations.js";
 
 let stack: Stack;
 let dataDir: string;
@@ -20,6 +21,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.close()));
   await stack.stop();
+  expect(natsViolations(dataDir)).toEqual([]);
   await rm(dataDir, { recursive: true, force: true });
 });
 

@@ -126,7 +126,7 @@ test("NATS away for 30 s under load: no false SENT, 503 within 15 s, bounded mem
   expect(new Set(refused.map(({ code }) => code))).toEqual(new Set([ErrorCode.TRY_AGAIN]));
   expect(sent.filter(({ atMs }) => atMs > stoppedAtMs + SETTLED_MS && atMs < backAtMs)).toEqual([]);
 
-  const link = await connectNats({ servers: stack.natsUrl, name: "test" });
+  const link = await connectNats({ ...stack.natsAccess, name: "test" });
   try {
     const stored = (await readStoredLog(link.nc, raw.to, PARTITIONS)).map(({ id }) => id);
     expect(new Set(stored).size).toBe(stored.length);

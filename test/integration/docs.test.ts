@@ -3,9 +3,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CATALOGUE } from "@bimip/nats";
+import { CATALOGUE, permissionsTable } from "@bimip/nats";
 import { MessageSchemeSchema, SessionClaimSchema } from "@bimip/protocol";
-import { settingsTable } from "@bimip/runtime";
+import { settings, settingsTable } from "@bimip/runtime";
 import { expect, test } from "vitest";
 import { contactTableMarkdown } from "../../services/awareness/src/contacts/contact-table.js";
 
@@ -13,11 +13,15 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const DOCUMENTS = [
   "README.md",
   "CHANGELOG.md",
+  "SECURITY.md",
   ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`),
 ].filter((name) => name.endsWith(".md"));
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 /** What the pattern's first group caught, for every match. */
 const caught = (text: string, pattern: RegExp): string[] => [...text.matchAll(pattern)].map((match) => match[1] ?? "");
+
+/** Variables of tools and of the command, which no service reads. */
+const NO_SETTINGS = ["BIMIP_NATS_SERVER", "BIMIP_CHROMIUM", "BIMIP_TOKEN", "BIMIP_URL", "BIMIP_REFRESH_TOKEN"];
 
 /** Compares what stands between two markers of a document; writes it there when UPDATE_DOCS is set. */
 function expectBlock(document: string, name: string, wanted: string): void {
@@ -43,6 +47,10 @@ test("docs/2-architecture.md holds every NATS name, row by row", () => {
   );
   const head = "| kind | name | written by | read by | carries |\n|---|---|---|---|---|\n";
   expectBlock("docs/2-architecture.md", "names", head + rows.join(""));
+});
+
+test("docs/security.md holds the table of permissions", () => {
+  expectBlock("docs/security.md", "nats-permissions", permissionsTable());
 });
 
 test("docs/3-protocol-spec.md holds the table of contacts", () => {
@@ -129,7 +137,9 @@ function sourcesUnder(folder: string): string[] {
 }
 
 test("docs/5-setup.md names every metric of the services, and no other", () => {
-  const made = sourcesUnder("services").flatMap((path) => caught(read(path), /name: "(bimip_\w+)"/g));
+  const made = ["services", "packages/nats/src"]
+    .flatMap(sourcesUnder)
+    .flatMap((path) => caught(read(path), /name: "(bimip_\w+)"/g));
   const told = caught(read("docs/5-setup.md"), /^\| `(bimip_\w+)`/gm);
   expect(told.toSorted()).toEqual([...new Set(made)].sort());
 });
@@ -179,6 +189,27 @@ function anchorsOf(text: string): string[] {
       .replaceAll(" ", "-"),
   );
 }
+
+// The changes tell of what was, too.
+test.each(DOCUMENTS.filter((name) => name !== "CHANGELOG.md"))(
+  "%s: the commands and settings that it names exist",
+  (document) => {
+    const text = read(document);
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Readonly<Record<string, string>> };
+    for (const script of caught(text, /npm run (?:--silent )?([a-z][\w:-]*)/g))
+      expect(Object.keys(scripts), `${document} names npm run ${script}`).toContain(script);
+    const known = [...Object.keys(settings), ...CATALOGUE.map(({ name }) => name), ...NO_SETTINGS];
+    // With dots behind it is the beginning of several.
+    for (const name of caught(text, /`(BIMIP_[A-Z0-9_]+)(?:=[^`]*)?`/g))
+      expect(known, `${document} names ${name}`).toContain(name);
+  },
+);
+
+test("docs/security.md names every reason of the audit, and no other", () => {
+  const union = /export type AuditReason =(.*?);/s.exec(read("services/gateway/src/audit.ts"))?.[1] ?? "";
+  const row = /^\| `reason` \|(.*)\|$/m.exec(read("docs/security.md"))?.[1] ?? "";
+  expect(caught(row, /`(\w+)`/g)).toEqual(caught(union, /\| "(\w+)"/g));
+});
 
 test.each(DOCUMENTS)("%s: no absolute path, no line left open", (document) => {
   const text = read(document);

@@ -136,9 +136,9 @@ test("a frame over 1 MiB is cut by the transport", async () => {
 
 test("a stanza that is not built yet is answered with 501", async () => {
   const device = await connect();
-  const { QuerySchema } = await import("@bimip/protocol");
-  device.send("query", create(QuerySchema, { id: "q", type: 2 }));
-  expect(await device.until("error")).toMatchObject({ code: 501, id: "q" });
+  const { EventSchema } = await import("@bimip/protocol");
+  device.send("event", create(EventSchema, { id: "e", to: { eid: "bob@x" }, type: "call.offer" }));
+  expect(await device.until("error")).toMatchObject({ code: 501, id: "e" });
   await device.settle();
 });
 

@@ -151,7 +151,6 @@ test.each<[string, MessageInitShape<typeof QuerySchema>, number, RegExp]>([
   ["a limit above 200", { type: 1, limit: 201 }, 422, /^query\.limit: /],
   ["both before and after", { type: 1, before: 5n, after: 2n }, 422, /^query\.after: /],
   ["a negative index", { type: 1, before: -5n }, 422, /^query\.before: /],
-  ["SESSIONS", { type: 2 }, 501, /SESSIONS/],
   ["no subscription", { type: 4 }, 422, /^query\.data: is missing/],
   ["no JSON", { type: 4, data: Uint8Array.of(123) }, 422, /^query\.data: is not JSON/],
   ["JSON of no object", { type: 4, data: new TextEncoder().encode("[]") }, 422, /^query\.data: is not an object/],

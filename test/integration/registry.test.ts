@@ -10,7 +10,7 @@ import {
   sessionKey,
 } from "@bimip/nats";
 import { AwarenessStatus, type SessionEvent, SessionEventSchema } from "@bimip/protocol";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Registry } from "../../services/awareness/src/sessions/registry.js";
 import { startTestNats } from "../kit/nats.js";
@@ -38,10 +38,26 @@ beforeEach(() => {
   eid = `user-${++count}@x`;
 });
 
-function event(sessionId: string, atMs: number, open = true): SessionEvent {
+function event(
+  sessionId: string,
+  atMs: number,
+  open = true,
+  more: MessageInitShape<typeof SessionEventSchema> = {},
+): SessionEvent {
   const where = { node: "node", gateway: "gateway", address: "" };
-  return create(SessionEventSchema, { eid, device: "phone", sessionId, open, timestamp: BigInt(atMs), ...where });
+  return create(SessionEventSchema, {
+    eid,
+    device: "phone",
+    sessionId,
+    open,
+    timestamp: BigInt(atMs),
+    ...where,
+    ...more,
+  });
 }
+
+/** Neither registered nor to be told again. */
+const REFUSED = { epoch: 0, contested: 0, tookOver: false };
 
 async function record(): Promise<SessionRecord> {
   const value = await bucket.read(sessionKey(eid, "phone"));
@@ -59,21 +75,23 @@ test("an old disconnect never wins over a newer connect", async () => {
 
 test("an opening that comes late has no epoch and changes nothing, even after the newer session ended", async () => {
   const [one, two] = registries;
+  const late = event("s1", 1_000, true, { number: 1n, ageMs: 4_500n, gateway: "another" });
   await one.open(event("s2", 5_000));
-  expect(await two.open(event("s1", 1_000))).toEqual({ epoch: 0 });
+  expect(await two.open(late)).toEqual(REFUSED);
+  await one.close({ ...late, open: false, timestamp: 5_600n, since: 1_000n }); // its gateway ends it for that
   await one.close(event("s2", 9_000, false));
-  expect(await two.open(event("s1", 1_000))).toEqual({ epoch: 0 });
+  expect(await two.open(late)).toEqual(REFUSED);
   expect(await record()).toMatchObject({ sessionId: "s2", state: "leaving" });
 });
 
 test("an opening that is told again after its session ended opens nothing; before, it is answered with its epoch", async () => {
   const [one, two] = registries;
   const { epoch } = await one.open(event("s1", 1_000));
-  expect(await two.open(event("s1", 1_000))).toEqual({ epoch });
+  expect(await two.open(event("s1", 1_000))).toMatchObject({ epoch });
   await one.close(event("s1", 2_000, false));
-  expect(await two.open(event("s1", 1_000))).toEqual({ epoch: 0 });
+  expect(await two.open(event("s1", 1_000))).toEqual(REFUSED);
   await one.settle(await record());
-  expect(await two.open(event("s1", 1_000))).toEqual({ epoch: 0 });
+  expect(await two.open(event("s1", 1_000))).toEqual(REFUSED);
   expect(await record()).toMatchObject({ state: "gone", ended: "closed", atMs: 2_000 });
 });
 
@@ -81,7 +99,7 @@ test("an end that overtakes its opening leaves a mark: the opening comes too lat
   const [one, two] = registries;
   const end = { ...event("s1", 2_000, false), since: 1_000n };
   await one.close(end);
-  expect(await two.open(event("s1", 1_000))).toEqual({ epoch: 0 });
+  expect(await two.open(event("s1", 1_000))).toEqual(REFUSED);
   expect(await record()).toMatchObject({ state: "gone", ended: "closed" });
   const { epoch } = await two.open(event("s2", 3_000));
   expect(epoch).toBeGreaterThan(0);
@@ -108,7 +126,7 @@ test("a session that was swept is there again if its gateway says so, with what 
   expect(await record()).toMatchObject({ state: "online", ended: "", presence });
   await one.sweep(await record());
   await two.close(event("s1", 9_000, false));
-  expect(await one.open(event("s1", 1_000))).toEqual({ epoch: 0 });
+  expect(await one.open(event("s1", 1_000))).toEqual(REFUSED);
 });
 
 test("the grace period ends only what is still leaving", async () => {

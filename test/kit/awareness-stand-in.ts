@@ -1,3 +1,4 @@
+import { developmentLimits } from "@bimip/devstack";
 import { createGateway, readConfig as readGatewayConfig } from "@bimip/gateway";
 import { issueToken } from "@bimip/auth";
 import { connectNats, type Link, type Procedure, PROCEDURES, QUEUES, serve, SUBJECTS } from "@bimip/nats";
@@ -156,7 +157,8 @@ export interface GatewayAlone {
 
 export async function startGatewayAlone(env: Record<string, string> = {}): Promise<GatewayAlone> {
   const nats = await startTestNats();
-  const all = { NATS_URL: nats.url, BIMIP_JWT_SECRET: SECRET, BIMIP_PORT: "0", BIMIP_NODE: "gateway-1", ...env };
+  const own = { NATS_URL: nats.url, BIMIP_JWT_SECRET: SECRET, BIMIP_PORT: "0", BIMIP_NODE: "gateway-1" };
+  const all = { ...own, ...developmentLimits(env), ...env };
   const abort = new AbortController();
   const metrics = createMetrics("gateway");
   const context = (name: string): ServiceContext => ({

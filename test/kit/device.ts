@@ -52,10 +52,14 @@ export class Device {
     socket.on("error", () => undefined);
   }
 
-  /** Opens the socket; with a token waits for RESUME's end, unless `settle` is false. */
-  static async open(url: string, options: { token?: string; query?: string; settle?: boolean } = {}): Promise<Device> {
+  /** Opens the socket; with a token waits for RESUME's end, unless `settle` is false. With wss `ca` is who is trusted, PEM. */
+  static async open(
+    url: string,
+    options: { token?: string; query?: string; settle?: boolean; ca?: string } = {},
+  ): Promise<Device> {
     const headers = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
-    const socket = new WebSocket(`${url}${options.query ?? ""}`, { headers });
+    const { ca } = options;
+    const socket = new WebSocket(`${url}${options.query ?? ""}`, { headers, ...(ca !== undefined && { ca }) });
     const device = new Device(socket, options.token === undefined ? "" : eidOf(options.token));
     await new Promise<void>((resolve, reject) => {
       socket.once("open", resolve);

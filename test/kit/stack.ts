@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { issueToken } from "@bimip/auth";
 import { bimipServices, type Stack, startStack } from "@bimip/devstack";
 import { choosePorts } from "../chaos/ports.js";
+import { natsViolations } from "./nats-violations.js";
 
 /** The built services as processes, several of some, in a data directory of their own. */
 export interface TestStack {
@@ -44,7 +45,9 @@ export async function startTestStack(options: {
     token: (eid, device) => issueToken({ secret: stack.secret, eid, device }),
     async stop() {
       await stack.stop();
+      const violations = natsViolations(dataDir);
       await rm(dataDir, { recursive: true, force: true });
+      if (violations.length > 0) throw new Error(`NATS did not allow:\n${violations.join("\n")}`);
     },
   };
 }

@@ -135,7 +135,8 @@ const stamp = (from: string) => ({
   timestampMs: Date.now(),
 });
 
-function messageEntry(from: string, to: string, id: string, size: number): Uint8Array {
+/** A message as a gateway stores it. */
+export function messageEntry(from: string, to: string, id: string, size: number): Uint8Array {
   const payload = { data: { text: "x".repeat(size) } };
   const message = create(MessageSchema, { id, to: { eid: to }, type: "text", payload });
   return toStored(decodeFrame(encodeStanza("message", message), { maxStanzaBytes: 1 << 20 }), stamp(from));

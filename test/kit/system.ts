@@ -1,5 +1,6 @@
 import { issueToken } from "@bimip/auth";
 import { createAwareness, readConfig as readAwarenessConfig } from "@bimip/awareness";
+import { developmentLimits } from "@bimip/devstack";
 import { createGateway, readConfig as readGatewayConfig } from "@bimip/gateway";
 import { createRouter, readConfig as readRouterConfig } from "@bimip/router";
 import {
@@ -37,6 +38,10 @@ export interface System {
       everything?: boolean;
     },
   ): Promise<Device>;
+  /** Stops all services and nats-server, and starts them again on the same store; the gateways' URLs are others then. */
+  restart(): Promise<void>;
+  /** Stops the services of that name, as if they were not there. */
+  stopServices(name: "router" | "storage" | "awareness" | "gateway"): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -47,37 +52,57 @@ export interface System {
 export async function startSystem(
   options: { gateways?: number; awareness?: number; env?: Record<string, string>; onLog?: (line: string) => void } = {},
 ): Promise<System> {
-  const nats = await startTestNats();
-  const env = { NATS_URL: nats.url, BIMIP_JWT_SECRET: SECRET, BIMIP_PORT: "0", ...options.env };
+  const nats = await startTestNats({ users: { partitions: Number(options.env?.["BIMIP_LOG_PARTITIONS"] ?? 4) } });
+  const env = {
+    NATS_URL: nats.url,
+    BIMIP_JWT_SECRET: SECRET,
+    BIMIP_PORT: "0",
+    ...developmentLimits(options.env ?? {}),
+    ...options.env,
+  };
   const abort = new AbortController();
-  const services: RunningService[] = [];
+  const services: { readonly name: string; stop(): Promise<void> }[] = [];
   const devices: Device[] = [];
   const metrics: Metrics[] = [];
   const { onLog } = options;
+  /** Each service has its own user's permissions: what they do not hold is a bug of the table, or of the service. */
+  const violations: string[] = [];
+  const onLine = (line: string): void => {
+    if (line.includes("NATS does not allow this")) violations.push(line);
+    onLog?.(line);
+  };
   const start = async <T extends RunningService>(
     name: string,
     create: (context: ServiceContext) => Promise<T>,
   ): Promise<T> => {
     const ofService = createMetrics(name);
     metrics.push(ofService);
-    const logger =
-      onLog === undefined
-        ? createLogger(name, "silent")
-        : createLogger(name, "trace", { write: (line) => onLog(line) });
+    const logger = createLogger(name, onLog === undefined ? "error" : "trace", { write: onLine });
     const service = await create({ logger, metrics: ofService, health: createHealth(), signal: abort.signal });
-    services.unshift(service);
+    services.unshift({ name, stop: () => service.stop() });
     return service;
   };
-  await start("storage", (context) => createStorage(readStorageConfig(env), context));
-  await start("router", (context) => createRouter(readRouterConfig(env), context));
-  for (let at = 0; at < (options.awareness ?? 1); at++)
-    await start("awareness", (context) => createAwareness(readAwarenessConfig(env), context));
   const urls: string[] = [];
-  for (let at = 0; at < (options.gateways ?? 1); at++) {
-    const config = readGatewayConfig({ ...env, BIMIP_NODE: `gateway-${at + 1}` });
-    const { port } = await start("gateway", (context) => createGateway(config, context));
-    urls.push(`ws://127.0.0.1:${port}/v1/ws`);
-  }
+  const startAll = async (): Promise<void> => {
+    await start("storage", (context) => createStorage(readStorageConfig({ ...env, ...nats.env("storage") }), context));
+    await start("router", (context) => createRouter(readRouterConfig({ ...env, ...nats.env("router") }), context));
+    for (let at = 0; at < (options.awareness ?? 1); at++)
+      await start("awareness", (context) =>
+        createAwareness(readAwarenessConfig({ ...env, ...nats.env("awareness") }), context),
+      );
+    for (let at = 0; at < (options.gateways ?? 1); at++) {
+      const config = readGatewayConfig({ ...env, ...nats.env("gateway"), BIMIP_NODE: `gateway-${at + 1}` });
+      const { port } = await start("gateway", (context) => createGateway(config, context));
+      urls.push(`ws://127.0.0.1:${port}/v1/ws`);
+    }
+  };
+  const stopAll = async (wanted: (name: string) => boolean): Promise<void> => {
+    for (const service of services.filter(({ name }) => wanted(name))) {
+      services.splice(services.indexOf(service), 1);
+      await service.stop();
+    }
+  };
+  await startAll();
   const token: System["token"] = (eid, device, extra = {}) => issueToken({ secret: SECRET, eid, device, ...extra });
   return {
     nats,
@@ -96,11 +121,20 @@ export async function startSystem(
       if (everything && settle) await device.resumed();
       return device;
     },
+    async restart() {
+      await stopAll(() => true);
+      urls.length = 0;
+      metrics.length = 0;
+      await nats.restart();
+      await startAll();
+    },
+    stopServices: (name) => stopAll((one) => one === name),
     async stop() {
       for (const device of devices) device.socket.terminate();
       abort.abort();
-      for (const service of services) await service.stop();
+      await stopAll(() => true);
       await nats.remove();
+      if (violations.length > 0) throw new Error(`NATS did not allow:\n${violations.join("")}`);
     },
   };
 }

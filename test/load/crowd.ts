@@ -3,6 +3,8 @@ import type { Device } from "../kit/device.js";
 import { eventually } from "../kit/eventually.js";
 
 const BATCH = 50;
+/** Of an observer's. A gateway asks for one after the other, and gives up what waited for 10 s: on a machine that has a lot to do, 50 are too many. */
+const REQUESTS_AT_ONCE = 10;
 
 /** Does the same with many, some at a time. */
 export async function inBatches<T, R>(
@@ -20,13 +22,17 @@ export async function inBatches<T, R>(
 export async function acquaint(observers: readonly Device[], users: readonly Device[]): Promise<void> {
   const { MUTUAL: relationship } = ContactRelationship;
   const pairs = observers.flatMap((observer) => users.map((user) => ({ observer, user })));
-  await inBatches(pairs, async ({ observer, user }) => {
-    const isFrom = (eid: string) => (one: { from?: { eid: string } | undefined }) => one.from?.eid === eid;
-    observer.contact({ to: { eid: user.eid }, relationship, action: ContactAction.REQUEST });
-    await user.until("awarenessContact", isFrom(observer.eid));
-    user.contact({ to: { eid: observer.eid }, relationship, action: ContactAction.ACCEPT });
-    await observer.sees(user.eid, AwarenessStatus.ONLINE);
-  });
+  await inBatches(
+    pairs,
+    async ({ observer, user }) => {
+      const isFrom = (eid: string) => (one: { from?: { eid: string } | undefined }) => one.from?.eid === eid;
+      observer.contact({ to: { eid: user.eid }, relationship, action: ContactAction.REQUEST });
+      await user.until("awarenessContact", isFrom(observer.eid));
+      user.contact({ to: { eid: observer.eid }, relationship, action: ContactAction.ACCEPT });
+      await observer.sees(user.eid, AwarenessStatus.ONLINE);
+    },
+    REQUESTS_AT_ONCE,
+  );
   // What this took is of no use any more, and would be searched again and again.
   for (const device of [...observers, ...users]) device.received.length = 0;
 }

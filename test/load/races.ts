@@ -34,7 +34,7 @@ async function main(): Promise<boolean> {
   const dataDir = await mkdtemp(join(tmpdir(), "bimip-races-"));
   const env = { ...process.env, BIMIP_LOG_LEVEL: "warn", BIMIP_LOG_PARTITIONS: String(PARTITIONS) };
   const stack = await startStack({ dataDir, env, port: 0, gateways: Number(args.gateways) });
-  const link = await connectNats({ servers: stack.natsUrl, name: "races" });
+  const link = await connectNats({ ...stack.natsAccess, name: "races" });
   let shown = 0;
   try {
     const target = {

@@ -45,9 +45,15 @@ export class SteadyTraffic {
 
   /** End to end, in milliseconds, since the last call. */
   take(): Percentiles & { readonly count: number } {
+    const latencies = this.takeAll();
+    return { ...percentiles(latencies), count: latencies.length };
+  }
+
+  /** The latencies themselves, to be put together with others. */
+  takeAll(): readonly number[] {
     const latencies = this.#latencies;
     this.#latencies = [];
-    return { ...percentiles(latencies), count: latencies.length };
+    return latencies;
   }
 
   /** Sent, but not received so far. */

@@ -3,15 +3,22 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Claims } from "@bimip/auth";
 import { call, createTurns, laneDepthFor, partitionOf, PROCEDURES, Publisher, scanLog } from "@bimip/nats";
 import { GatewayAwareness } from "../../services/gateway/src/awareness/gateway-awareness.js";
+import { Audit } from "../../services/gateway/src/audit.js";
+import { Authenticator } from "../../services/gateway/src/authenticator.js";
 import { Connection as GatewayConnection } from "../../services/gateway/src/connection.js";
+import { Connections, NO_CONNECTION_LIMITS } from "../../services/gateway/src/door/connections.js";
 import { FlowPolicy } from "../../services/gateway/src/flow-policy.js";
 import type { Gateway } from "../../services/gateway/src/gateway.js";
 import { LateResends } from "../../services/gateway/src/late-resend.js";
+import { Abuse } from "../../services/gateway/src/limits/abuse.js";
+import { Overload } from "../../services/gateway/src/limits/overload.js";
+import { type RateLimits, Rates } from "../../services/gateway/src/limits/rates.js";
 import type { ClientSocket } from "../../services/gateway/src/ports.js";
 import { PositionCheck } from "../../services/gateway/src/position-check.js";
 import { Progress } from "../../services/gateway/src/progress.js";
 import { ReceiptsGiven } from "../../services/gateway/src/receipts-given.js";
 import { Registrations } from "../../services/gateway/src/registration.js";
+import { Revocations } from "../../services/gateway/src/revocations.js";
 import { Users } from "../../services/gateway/src/users.js";
 import { createEpochs, createReader } from "./log-reads.js";
 import type { Nats } from "./nats.js";
@@ -27,6 +34,8 @@ export interface GatewaySettings {
   readonly replicas: number;
   readonly sendDeadlineMs: number;
   readonly dedupeWindowMs: number;
+  /** Of a session. */
+  readonly rates: Readonly<Partial<RateLimits>>;
 }
 
 const POSITION_CHECK_S = 35;
@@ -43,6 +52,7 @@ export class SimGateway implements Listener {
   #gateway: (Gateway & { draining: boolean }) | undefined;
   #positions: PositionCheck | undefined;
   readonly #work = new Set<Promise<void>>();
+  readonly #connections = new Connections(NO_CONNECTION_LIMITS);
 
   constructor(nats: Nats, name: string, settings: GatewaySettings) {
     this.#nats = nats;
@@ -70,7 +80,9 @@ export class SimGateway implements Listener {
     const [eid = "", device = ""] = token.split("/");
     const claims: Claims = { eid, device, scopes: new Set<string>(), expiresAtMs: undefined } as unknown as Claims;
     const resume = url.searchParams.get("resume") === "manual" ? "manual" : "automatic";
-    const admission = { ok: true, claims, device, resume } as const;
+    const place = this.#connections.enter("127.0.0.1");
+    if (place.refused !== undefined) return { refuse: place.refused.status, text: place.refused.details };
+    const admission = { ok: true, claims, device, resume, address: "127.0.0.1", place } as const;
     return { open: (socket: ClientSocket) => new GatewayConnection(gateway, socket, admission) };
   }
 
@@ -111,8 +123,11 @@ export class SimGateway implements Listener {
     const process = randomUUID();
     const logger = quietLogger(note);
     const metrics: Gateway["metrics"] = quietMetrics((what) => this.#nats.world.count(what));
+    const audit = new Audit(logger, metrics.refusals);
     // Nobody has contacts: no change is ever missed.
     const head = async (): Promise<number> => 1;
+    // Nothing is revoked.
+    const revocations = new Revocations({ users, logger, gauge: metrics.revocations });
     const awareness = new GatewayAwareness({ link, users, node, gateway: process, head, metrics, logger });
     this.#gateway = {
       node,
@@ -145,9 +160,16 @@ export class SimGateway implements Listener {
         ask: (eid) => call(link.nc, PROCEDURES.receipts, { eid }, RECEIPTS_TIMEOUT_MS),
       }),
       resumeInTurn: createTurns(64),
-      verifier: {
-        verify: () => Promise.reject(new Error("tokens come in the header")),
-      } as unknown as Gateway["verifier"],
+      authenticator: new Authenticator({
+        verifier: { verify: () => Promise.reject(new Error("tokens come in the header")) },
+        revocations: { current: true, refusal: () => undefined },
+        link,
+      }),
+      revocations,
+      audit,
+      rates: ratesOf(this.#settings.rates),
+      abuse: new Abuse({ refusals: 0, windowMs: 1_000, audit, metrics }),
+      overload: new Overload({ lagMs: 0, memoryBytes: 0, onChange: () => undefined, onShed: () => undefined }),
       logger,
       metrics,
       pending: { bytes: 0 },
@@ -172,4 +194,23 @@ export class SimGateway implements Listener {
       awareness.onReturn();
     });
   }
+}
+
+const UNLIMITED: RateLimits = {
+  messages: undefined,
+  signals: undefined,
+  awareness: undefined,
+  location: undefined,
+  other: undefined,
+  bytes: undefined,
+};
+/** What a user may send, as a share of what a session may. */
+const USER_SHARE = 1.5;
+
+function ratesOf(limits: Readonly<Partial<RateLimits>>): Rates | undefined {
+  const ofUser = Object.entries(limits).map(([limit, rate]) => [
+    limit,
+    rate && { perSecond: rate.perSecond * USER_SHARE, burst: Math.ceil(rate.burst * USER_SHARE) },
+  ]);
+  return Rates.of({ ...UNLIMITED, ...limits }, { ...UNLIMITED, ...Object.fromEntries(ofUser) });
 }

@@ -1,5 +1,6 @@
 import type { Dice } from "./dice.js";
 import type { Fault } from "./faults.js";
+import type { RateLimits } from "../../services/gateway/src/limits/rates.js";
 import type { Wire } from "./sockets.js";
 
 /** One kind of run: who is there, what is sent, what goes wrong. */
@@ -17,6 +18,8 @@ export interface Scenario {
   readonly replicas: number;
   readonly dedupeWindowMs: number;
   readonly sendDeadlineMs: number;
+  /** How fast each session may send, and a user one and a half times; absent: as fast as they like. */
+  readonly rates?: Readonly<Partial<RateLimits>>;
   /** Share of the devices whose outbox and position survive their process. */
   readonly keepers: number;
   readonly wire: (dice: Dice) => Wire;
@@ -128,6 +131,19 @@ export const SCENARIOS = {
       socketCut: 3,
       deviceFreeze: 2,
     },
+  },
+  /** Devices send faster than they may: what is refused comes again, in its order. */
+  limits: {
+    ...BASE,
+    messages: 100,
+    sendMs: 6_000,
+    rates: {
+      messages: { perSecond: 4, burst: 3 },
+      signals: { perSecond: 5, burst: 3 },
+      bytes: { perSecond: 4_000, burst: 2_000 },
+    },
+    faultEveryMs: 1_000,
+    faults: { socketCut: 3, acksLost: 1, outage: 1, copiesLost: 1, gatewayKill: 1, deviceKill: 1 },
   },
   /** Old entries go while devices read. */
   expiry: {

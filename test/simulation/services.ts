@@ -69,18 +69,25 @@ export function startAwareness(nats: Nats, buckets: Buckets): Process {
   return start(nats, "awareness", (link, answer) => {
     const bucket = buckets.sessions.through(nats, link);
     const registry = new Registry({ bucket, known: () => undefined, replica: "awareness" });
-    const open = async (event: SessionEvent): Promise<bigint> => {
-      const { epoch } = await registry.open(event);
-      const claim = { device: event.device, sessionId: event.sessionId, epoch: BigInt(epoch) };
-      link.publish(SUBJECTS.claim(event.eid), toBinary(SessionClaimSchema, create(SessionClaimSchema, claim)));
-      return claim.epoch;
+    const claim = ({ eid, device, sessionId }: SessionEvent, epoch: number): void => {
+      const told = create(SessionClaimSchema, { device, sessionId, epoch: BigInt(epoch) });
+      if (epoch > 0) link.publish(SUBJECTS.claim(eid), toBinary(SessionClaimSchema, told));
     };
     answer(PROCEDURES.sessionEvent, QUEUES.awareness, async (event) => {
-      return { epoch: event.open ? await open(event) : BigInt((await registry.close(event)).epoch) };
+      if (!event.open) return { epoch: BigInt(await registry.close(event)) };
+      const { epoch, contested } = await registry.open(event);
+      claim(event, epoch);
+      return { epoch: BigInt(epoch), contested: BigInt(contested) };
     });
     answer(PROCEDURES.hold, QUEUES.awareness, async ({ node, gateway, sessions }) => {
-      for (const session of sessions) await open(create(SessionEventSchema, { ...session, node, gateway }));
-      return {};
+      const stale: string[] = [];
+      for (const session of sessions) {
+        const event = create(SessionEventSchema, { ...session, node, gateway });
+        const held = await registry.hold(event);
+        claim(event, held.epoch);
+        if (held.stale) stale.push(session.sessionId);
+      }
+      return { stale };
     });
     answer(PROCEDURES.snapshot, QUEUES.awareness, async ({ revision }) => ({ revision }));
   });

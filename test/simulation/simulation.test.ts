@@ -48,6 +48,7 @@ test("every scenario ran, messages went through, and what can go wrong did", () 
     "catchUpStarts slow",
     "catchUpStarts reconnect",
     "catchUpStarts position",
+    "errors 429",
     "errors 503",
     "replaced",
   ];

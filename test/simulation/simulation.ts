@@ -127,8 +127,8 @@ export class Simulation {
   }
 
   startGateway(): void {
-    const { partitions, replicas, sendDeadlineMs, dedupeWindowMs } = this.scenario;
-    const settings = { partitions, replicas, sendDeadlineMs, dedupeWindowMs };
+    const { partitions, replicas, sendDeadlineMs, dedupeWindowMs, rates = {} } = this.scenario;
+    const settings = { partitions, replicas, sendDeadlineMs, dedupeWindowMs, rates };
     this.gateways.push(new SimGateway(this.nats, `gateway-${++this.#gatewayNumber}`, settings));
   }
 
