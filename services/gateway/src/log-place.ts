@@ -98,7 +98,8 @@ export class LogPlace {
     if (cursor <= this.#cursor && read <= this.#read) return;
     this.#cursor = Math.max(cursor, this.#cursor);
     this.#read = Math.max(read, this.#read);
-    this.#tell({ cursor: this.#cursor, read: this.#read });
+    // After the end at once: the device may be at another gateway already.
+    this.#tell({ cursor: this.#cursor, read: this.#read }, this.#reader.ended);
   }
 
   /** The log's head lies before what was handed over: it may be another log. */

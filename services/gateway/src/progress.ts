@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DeviceProgressSchema, ProgressRequestSchema, UserProgressSchema } from "@bimip/protocol";
 import { call, type Link, PROCEDURES, sessionKey } from "@bimip/nats";
@@ -35,6 +36,8 @@ interface Batch {
 }
 
 const TIMEOUT_MS = 2_000;
+/** A device that comes back at once is not kept waiting for longer: what it acknowledged may come again then. */
+const ENDING_MS = 1_000;
 const RETRY_MS = 500;
 /** Devices, and users with receipts, in one question; keeps it far below NATS's limit of 1 MiB. */
 const MAX_PER_REQUEST = 500;
@@ -50,6 +53,8 @@ const MAX_RECEIPTS_PER_REQUEST = 50_000;
  */
 export class Progress {
   readonly #o: ProgressOptions;
+  /** Receipts of ended sessions that are on their way, by device. */
+  readonly #ending = new Map<string, Promise<void>>();
   #gathered: Batch = emptyBatch();
   #sending: Batch | undefined;
   #flushing: Promise<void> | undefined;
@@ -85,9 +90,23 @@ export class Progress {
     this.#arm(this.#o.flushMs);
   }
 
-  /** Resolves once what is gathered of this device is stored, or could not be at the first try. */
+  /** A session of the device ended whose receipts are still on their way: they may move its cursor. */
+  ending(eid: string, device: string, receipts: Promise<void>): void {
+    const key = sessionKey(eid, device);
+    this.#ending.set(key, receipts);
+    void receipts.then(() => {
+      if (this.#ending.get(key) === receipts) this.#ending.delete(key);
+    });
+  }
+
+  /**
+   * Resolves once what is gathered of this device is stored, or could not be at the first try; what an ended session has on its
+   * way is waited for as well, for a moment.
+   */
   async settled(eid: string, device: string): Promise<void> {
     const key = sessionKey(eid, device);
+    const ending = this.#ending.get(key);
+    if (ending !== undefined) await Promise.race([ending, delay(ENDING_MS, undefined, { ref: false })]);
     while (this.#gathered.devices.has(key) || this.#sending?.devices.has(key) === true) {
       if (!(await this.flush())) return;
     }

@@ -63,3 +63,21 @@ test("READ is kept apart; what names no index moves nothing", () => {
   begin(6, true)(true);
   expect(passed).toEqual([{ index: 6, read: true }]);
 });
+
+test("drained waits for those under way, not for those that failed", async () => {
+  const line = new ReceiptLine(() => undefined);
+  expect(line.drained()).toBeUndefined();
+  const first = line.begin({ index: 1, read: false }, "first");
+  const second = line.begin({ index: 2, read: false }, "second");
+  let isDrained = false;
+  const drained = line.drained()?.then(() => {
+    isDrained = true;
+  });
+  first(false);
+  await Promise.resolve();
+  expect(isDrained).toBe(false);
+  second(true);
+  await drained;
+  expect(isDrained).toBe(true);
+  expect(line.drained()).toBeUndefined();
+});

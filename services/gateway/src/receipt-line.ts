@@ -25,6 +25,8 @@ export class ReceiptLine {
   /** Those that could not be stored, by name, until they come again. */
   readonly #failed = new Map<string, Entry>();
   readonly #onPassed: (mark: ReceiptMark) => void;
+  #underWay = 0;
+  #onDrained: (() => void) | undefined;
   #ended = false;
 
   /** @param onPassed called for each mark, in order, when the cursor may move there */
@@ -44,7 +46,9 @@ export class ReceiptLine {
   begin(mark: ReceiptMark, name: string): (isDone: boolean) => void {
     const entry: Entry = { mark, concluded: false, moves: false };
     this.#entries.push(entry);
+    this.#underWay++;
     return (isDone) => {
+      this.#underWay--;
       const before = this.#failed.get(name);
       if (isDone) {
         this.#conclude(entry, true);
@@ -58,7 +62,16 @@ export class ReceiptLine {
         }, AGAIN_WITHIN_MS).unref();
       }
       this.#pass();
+      if (this.#underWay === 0) this.#onDrained?.();
     };
+  }
+
+  /** Resolves once none is under way any more; those that failed are not waited for. undefined: none is. */
+  drained(): Promise<void> | undefined {
+    if (this.#underWay === 0) return undefined;
+    return new Promise((resolve) => {
+      this.#onDrained = resolve;
+    });
   }
 
   /** The session is over: what was to be given again was not, so the cursor stays before it and the entry is replayed. */

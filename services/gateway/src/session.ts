@@ -246,6 +246,7 @@ export class Session {
     if (this.#closed) return;
     this.#fenced = true;
     this.#gateway.metrics.replaced.inc();
+    this.#tellEnd("session replaced");
     const details = "replaced by a newer connection of the same device";
     this.#socket.send(logoutFrame(this, this.#gateway.node, { type: LogoutType.SESSION, details }));
     this.#socket.close(CloseCode.REPLACED, "replaced");
@@ -302,6 +303,8 @@ export class Session {
     this.#stopExpiry?.();
     this.#gateway.revocations.release(this);
     this.#receipts?.end();
+    const receipts = this.#receipts?.drained();
+    if (receipts !== undefined) this.#gateway.progress.ending(this.eid, this.device, receipts);
     if (this.#repeats !== undefined) this.#gateway.lateResends.end(this.#repeats);
     this.awareness.end();
     this.#requests?.end();
@@ -309,6 +312,12 @@ export class Session {
     this.delivery.close();
     this.#gateway.users.remove(this);
     this.#gateway.track(this.#registration.end());
+  }
+
+  /** Of what happens to good clients every day, and would flood the log. */
+  #tellEnd(what: string): void {
+    const { eid, device, address } = this;
+    this.#gateway.logger.debug({ eid, device, address }, what);
   }
 
   #armExpiry(): void {
@@ -319,6 +328,7 @@ export class Session {
 
   #expire(): void {
     this.#gateway.metrics.ended.inc({ reason: "expired" });
+    this.#tellEnd("session ended: its token expired");
     this.fail(new BimipError(ErrorCode.NOT_AUTHENTICATED, "the token expired"));
     this.close(CloseCode.TOKEN, "token expired");
   }
