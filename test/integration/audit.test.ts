@@ -158,7 +158,7 @@ describe("in the first frame", () => {
 
   test("bytes that are no stanza", async () => {
     await firstFrame(Uint8Array.of(0xff));
-    await event({ reason: "token", code: 401, eid: "", address: from });
+    await event({ reason: "malformed", code: 400, eid: "", address: from });
   });
 
   test("nothing", async () => {

@@ -8,11 +8,13 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { ReceiptsRequestSchema } from "@bimip/protocol";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import {
+  ACCESS_SETTINGS,
   BUCKETS,
   bucketStream,
   call,
   CATALOGUE,
   connectNats,
+  connectService,
   ensureTopology,
   type Link,
   NATS_USERS,
@@ -20,8 +22,10 @@ import {
   PROCEDURES,
   QUEUES,
   serve,
+  type ServiceLink,
   STREAMS,
 } from "@bimip/nats";
+import { createHealth, createLogger, createMetrics, loadConfig } from "@bimip/runtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { choosePorts } from "../chaos/ports.js";
 import { type ConfiguredNats, startConfiguredNats } from "../kit/configured-nats.js";
@@ -403,6 +407,19 @@ test("a service answers into inboxes only, wherever a question wants the answer"
   served.unsubscribe();
   const jsm = await jetstreamManager(storage.nc, { checkAPI: false });
   expect((await jsm.streams.info("LOG_1")).config.name).toBe("LOG_1");
+});
+
+test("a service with the credential of another one ends, saying so", async () => {
+  const logger = createLogger("gateway", "info", { write: () => undefined });
+  const connect = (user: NatsUser): Promise<ServiceLink> => {
+    const { signal } = new AbortController();
+    const context = { logger, metrics: createMetrics("gateway"), health: createHealth(), signal };
+    return connectService("gateway", loadConfig(ACCESS_SETTINGS, config.env(user)), context);
+  };
+  await expect(connect("router")).rejects.toThrow(/^these are not the credentials of gateway for NATS at nats:/);
+  const { link } = await connect("gateway");
+  expect(link.up).toBe(true);
+  await link.nc.close();
 });
 
 test("a credential of another user, a wrong one and none are refused with words that say so", async () => {

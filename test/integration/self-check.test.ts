@@ -237,7 +237,9 @@ test("half of a login, or proof that nobody can bring, is no configuration", () 
     expect(attempt({ BIMIP_NATS_NKEY_FILE: "a", BIMIP_NATS_USER: "b" })).resolves.toContain(
       "BIMIP_NATS_NKEY_FILE is instead of",
     ),
-    expect(attempt({ BIMIP_NATS_NKEY_FILE: "/nowhere/x.nk" })).resolves.toContain("/nowhere/x.nk cannot be read"),
+    expect(attempt({ BIMIP_NATS_NKEY_FILE: "/nowhere/x.nk" })).resolves.toContain(
+      "BIMIP_NATS_NKEY_FILE: /nowhere/x.nk cannot be read",
+    ),
     expect(attempt({ BIMIP_NATS_CERT_FILE: "a" })).resolves.toContain("BIMIP_NATS_KEY_FILE is required with"),
   ]);
 });

@@ -304,7 +304,7 @@ describe("the start", () => {
     const [certFile] = await written("one", make());
     const [, keyFile] = await written("other", make());
     await expect(listen(certFile, keyFile)).rejects.toThrow(
-      `${keyFile}: is not the private key of the first certificate in ${certFile}`,
+      `BIMIP_TLS_KEY_FILE: ${keyFile}: is not the private key of the first certificate in ${certFile}`,
     );
     const gone = join(directory, "gone.key");
     await expect(listen(certFile, gone)).rejects.toThrow(`${gone}: cannot be read (ENOENT)`);

@@ -1,4 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
+import { codeOf, fileState } from "@bimip/runtime";
 import { KeyError } from "./key-error.js";
 import type { KeyReading } from "./key-set.js";
 import { readKeyText } from "./key-text.js";
@@ -96,23 +97,20 @@ export class KeyFiles implements KeySource {
 /** Its text, undefined where it is as it was read or refused last. */
 async function readIfChanged(file: KeyFile): Promise<string | undefined> {
   const before = file.state;
+  // Looked at before it is read: what is written in between is another state at the next look.
+  const state = await fileState(file.path);
+  if (state === before) return undefined;
   try {
-    // Looked at before it is read: what is written in between is another state at the next look.
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file.path, { bigint: true });
-    const state = [dev, ino, size, mtimeNs, ctimeNs].join(" ");
-    if (state === before) return undefined;
+    const { size } = await stat(file.path);
     const text = size > MAX_FILE_BYTES ? undefined : await readFile(file.path, "utf8");
     file.state = state;
     if (text === undefined) throw new KeyError(`has more than ${MAX_FILE_BYTES} bytes`);
     return text;
   } catch (cause) {
     if (cause instanceof KeyError) throw cause;
-    file.state = `failed: ${codeOf(cause)}`;
+    // Not the state of the file: it is tried again, and told once.
+    file.state = codeOf(cause);
     if (file.state === before) return undefined;
     throw cause;
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }

@@ -153,6 +153,13 @@ describe("kid", () => {
     expect(await from(elliptic, { kid: "two" })).toBe("kid: names a key that is not known");
   });
 
+  test("where no key has a name: says that it can be none of a secret or a PEM file", async () => {
+    const answer = await judge(rawToken({ alg: "HS256", kid: "hunter2" }, alice, signerOf(key)), {}, [
+      { keys: [key.verification, elliptic.verification].map((one) => ({ ...one, kid: undefined })) },
+    ]);
+    expect(answer).toBe("kid: names a key that is not known; keys from a secret or a PEM file have no name");
+  });
+
   test("of keys without a name is none", async () => {
     expect(await from(key, { kid: "one" })).toBe("token: its signature does not fit");
     expect(await from(key, { kid: "undefined" })).toBe("kid: names a key that is not known");

@@ -59,6 +59,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
           keys = keysFor(header, all, nowMs());
         }
       }
+      if (keys.length === 0) throw noKey(header, keysFor({ ...header, kid: undefined }, all, nowMs()));
       checkSignature(parts, header, keys);
       return readClaims(parts.payload, device, { rules, nowMs: nowMs() });
     },
@@ -90,11 +91,15 @@ function lookFor({ algorithm }: TokenHeader, sources: readonly KeySource[]): Pro
   return looking.length === 0 ? undefined : Promise.all(looking);
 }
 
+/** @param others the keys of the token's algorithm */
+function noKey({ kid }: TokenHeader, others: readonly VerificationKey[]): AuthError {
+  if (kid === undefined) return new AuthError("alg", "is one that no key is there for");
+  const unknown = "names a key that is not known";
+  const isNameless = others.length > 0 && others.every((key) => key.kid === undefined);
+  return new AuthError("kid", isNameless ? `${unknown}; keys from a secret or a PEM file have no name` : unknown);
+}
+
 function checkSignature({ signed, signature }: TokenParts, { kid }: TokenHeader, keys: VerificationKey[]): void {
-  if (keys.length === 0) {
-    if (kid !== undefined) throw new AuthError("kid", "names a key that is not known");
-    throw new AuthError("alg", "is one that no key is there for");
-  }
   if (kid === undefined && keys.length > MAX_TRIED) {
     throw new AuthError("kid", "is needed: too many keys could be meant");
   }

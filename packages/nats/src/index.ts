@@ -62,7 +62,7 @@ export { PROCEDURES } from "./procedures.js";
 export { parsePubAck, type PubAck } from "./pub-ack.js";
 export { laneDepthFor, Publisher, type PublisherOptions } from "./publisher.js";
 export { type EntryHeaders, readEntryHeaders } from "./raw-headers.js";
-export { mergedRevocation, type RefreshFamily, type RevocationRecord } from "./revocation-record.js";
+export { mergedRevocation, type RefreshFamily, type RevocationRecord, WAS_REVOKED } from "./revocation-record.js";
 export { call, type Procedure, serve } from "./rpc.js";
 export { type KnownConfig, reliedOn } from "./relied-on.js";
 export { NATS_CONFIG, watchNatsConfig } from "./self-check.js";

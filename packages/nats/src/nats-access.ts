@@ -15,6 +15,8 @@ export interface NatsLogin {
   readonly passwordFile?: string | undefined;
   /** Instead of user and password. */
   readonly nkeyFile?: string | undefined;
+  /** How the settings begin that say this, for texts; absent: no settings do. */
+  readonly settings?: "BIMIP_NATS" | "BIMIP_NATS_SYSTEM" | undefined;
 }
 
 /** How to reach NATS, and as whom. */
@@ -71,7 +73,7 @@ export function serviceAccess(config: Pick<Settings, (typeof ACCESS_SETTINGS)[nu
       problems.push(`${prefix}_PASSWORD_FILE is required with ${prefix}_USER`);
     else if (user === undefined && passwordFile !== undefined)
       problems.push(`${prefix}_USER is required with ${prefix}_PASSWORD_FILE`);
-    return { user, passwordFile, nkeyFile };
+    return { user, passwordFile, nkeyFile, settings: prefix };
   };
   const { BIMIP_NATS_CERT_FILE: certFile, BIMIP_NATS_KEY_FILE: keyFile } = config;
   if (certFile !== undefined && keyFile === undefined)
@@ -99,7 +101,10 @@ export function serviceAccess(config: Pick<Settings, (typeof ACCESS_SETTINGS)[nu
 export function accessOptions(access: NatsAccess): ConnectionOptions {
   const { servers, caFile, certFile, keyFile } = access;
   const authenticator = authenticatorOf(access);
-  for (const file of [caFile, certFile, keyFile]) if (file !== undefined) readSecret(file);
+  // One and the same for both users.
+  const settings = access.settings === undefined ? undefined : "BIMIP_NATS";
+  const files = Object.entries({ CA_FILE: caFile, CERT_FILE: certFile, KEY_FILE: keyFile });
+  for (const [name, file] of files) if (file !== undefined) readSecret(file, whereOf(settings, name, file));
   const hosts = servers.split(",").map(hostOf);
   const tls = {
     checkServerIdentity: (_host: string, certificate: PeerCertificate) => identityProblem(hosts, certificate),
@@ -133,13 +138,14 @@ function identityProblem(hosts: readonly string[], certificate: PeerCertificate)
   return problems.includes(undefined) ? undefined : problems[0];
 }
 
-function authenticatorOf({ user, passwordFile, nkeyFile }: NatsLogin): Authenticator | undefined {
-  if (nkeyFile !== undefined) return nkeyAuthenticator(readAgain(() => readSeed(nkeyFile)));
+function authenticatorOf({ user, passwordFile, nkeyFile, settings }: NatsLogin): Authenticator | undefined {
+  if (nkeyFile !== undefined)
+    return nkeyAuthenticator(readAgain(() => readSeed(nkeyFile, whereOf(settings, "NKEY_FILE", nkeyFile))));
   if (user === undefined) return undefined;
   if (passwordFile === undefined) return usernamePasswordAuthenticator(user);
   return usernamePasswordAuthenticator(
     user,
-    readAgain(() => readSecret(passwordFile)),
+    readAgain(() => readSecret(passwordFile, whereOf(settings, "PASSWORD_FILE", passwordFile))),
   );
 }
 
@@ -156,24 +162,29 @@ function readAgain<T>(read: () => T): () => T {
   };
 }
 
-function readSeed(path: string): Uint8Array {
-  const seed = Buffer.from(readSecret(path));
+/** The file, and which setting names it. */
+function whereOf(settings: NatsLogin["settings"], name: string, path: string): string {
+  return settings === undefined ? path : `${settings}_${name}: ${path}`;
+}
+
+function readSeed(path: string, where: string): Uint8Array {
+  const seed = Buffer.from(readSecret(path, where));
   try {
     nkeys.fromSeed(seed);
   } catch (cause) {
-    throw new Error(`${path} holds no nkey seed (it begins with SU)`, { cause });
+    throw new Error(`${where} holds no nkey seed (it begins with SU)`, { cause });
   }
   return seed;
 }
 
-function readSecret(path: string): string {
+function readSecret(path: string, where: string): string {
   let text: string;
   try {
     text = readFileSync(path, "utf8").trim();
   } catch (cause) {
-    throw new Error(`${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new Error(`${where} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
-  if (text === "") throw new Error(`${path} is empty`);
+  if (text === "") throw new Error(`${where} is empty`);
   return text;
 }
 

@@ -33,3 +33,6 @@ export interface RefreshFamily {
   readonly scopes: readonly string[];
   readonly name: string;
 }
+
+/** How the text ends by which a revoked token, or refresh token, is refused: the router says it, and gateways know it by that. */
+export const WAS_REVOKED = "was revoked";

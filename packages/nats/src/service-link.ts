@@ -1,6 +1,8 @@
 import { hostname } from "node:os";
 import type { ServiceContext, Settings } from "@bimip/runtime";
-import { connectNats, type Link } from "./connect.js";
+import { errors } from "@nats-io/nats-core";
+import { connectNats, type Link, NatsRefused } from "./connect.js";
+import { newInbox } from "./inbox.js";
 import { ACCESS_SETTINGS, describeServers, type ServiceAccess, serviceAccess } from "./nats-access.js";
 import { answerStatus } from "./process-status.js";
 
@@ -14,7 +16,8 @@ export interface ServiceLink {
  * and counted, and an answer for whoever asks how it is.
  *
  * @param node of a gateway; the others are called by their host
- * @throws ConfigError for access that is configured by halves, NatsRefused when NATS does not let it in
+ * @throws ConfigError for access that is configured by halves, NatsRefused when NATS does not let it in, or lets
+ * it in as another service
  */
 export async function connectService(
   service: "gateway" | "router" | "awareness" | "storage",
@@ -42,6 +45,26 @@ export async function connectService(
       logger.error({ operation, subject }, "NATS does not allow this");
     },
   });
+  if (!(await hasInbox(link))) {
+    await link.nc.close();
+    const where = describeServers(config.NATS_URL);
+    const hint = "see BIMIP_NATS_USER, BIMIP_NATS_PASSWORD_FILE, BIMIP_NATS_NKEY_FILE";
+    throw new NatsRefused(`these are not the credentials of ${service} for NATS at ${where}: ${hint}`);
+  }
   answerStatus(link, { service, name: node ?? hostname() }, health);
   return { link, access };
+}
+
+/** Whether answers can reach it: each service may listen to inboxes of its own only, so another one's credentials show here. */
+async function hasInbox({ nc }: Link): Promise<boolean> {
+  let isAllowed = true;
+  const inbox = nc.subscribe(newInbox(nc), {
+    callback(error) {
+      if (error instanceof errors.PermissionViolationError) isAllowed = false;
+    },
+  });
+  // A refusal comes before the answer to this. NATS that is away again is for the connection to mend.
+  await nc.flush().catch(() => undefined);
+  inbox.unsubscribe();
+  return isAllowed;
 }

@@ -1,3 +1,4 @@
+import { ErrorCode } from "@bimip/protocol";
 import type { Counter, Logger } from "@bimip/runtime";
 
 /** Why something was refused; a label of the metric, so the set is closed. */
@@ -21,10 +22,23 @@ export type AuditReason =
   /** Bytes or fields that are no stanza: 400, 413, 422. */
   | "malformed";
 
+const REASONS: Readonly<Partial<Record<number, AuditReason>>> = {
+  [ErrorCode.MALFORMED]: "malformed",
+  [ErrorCode.TOO_LARGE]: "malformed",
+  [ErrorCode.FIELD_WRONG]: "malformed",
+  [ErrorCode.NOT_ALLOWED]: "forbidden",
+  [ErrorCode.TOO_FAST]: "rate",
+};
+
+/** What the audit calls a stanza's refusal with this ErrorCode; undefined where it does not concern security by itself. */
+export function reasonOf(code: number): AuditReason | undefined {
+  return REASONS[code];
+}
+
 /** One refusal. */
 export interface Refusal {
   readonly reason: AuditReason;
-  /** HTTP status, ErrorCode or close code. */
+  /** HTTP status, ErrorCode or close code; what a stranger sent and is no stanza keeps its own code, though he gets 401. */
   readonly code: number;
   /** Of the session; "" where nobody has authenticated. */
   readonly eid: string;

@@ -1,7 +1,8 @@
 // Whom a token lets in while something is away.
 import type { Claims } from "@bimip/auth";
+import { BimipError } from "@bimip/protocol";
 import { expect, test } from "vitest";
-import { Authenticator, RevokedError } from "./authenticator.js";
+import { Authenticator, RefreshRefused, RevokedError, tokenRefusal } from "./authenticator.js";
 
 const claims: Claims = {
   eid: "alice@x",
@@ -24,6 +25,16 @@ function make({ up = true, current = true, isRevoked = false } = {}): Authentica
 test("a good token lets in, a revoked one does not", async () => {
   expect(await make().authenticate("t")).toBe(claims);
   await expect(make({ isRevoked: true }).authenticate("t")).rejects.toThrow(RevokedError);
+});
+
+test("the audit is told whose a refused token is, and whether it was revoked", () => {
+  const holder = { eid: "alice@x", device: "phone" };
+  const refresh = (details: string) => new RefreshRefused({ code: 401, details, ...holder }, "1");
+  expect(tokenRefusal(refresh("refresh_token: was revoked"))).toEqual({ reason: "revoked", ...holder });
+  expect(tokenRefusal(refresh("refresh_token: exp: the token has expired"))).toEqual({ reason: "token", ...holder });
+  const cause = new RevokedError(claims);
+  expect(tokenRefusal(new BimipError(401, cause.details, { cause }))).toEqual({ reason: "revoked", ...holder });
+  expect(tokenRefusal(new BimipError(401, "token: x"))).toEqual({ reason: "token", eid: "", device: "" });
 });
 
 test("nobody comes in while it is not known what was revoked: 503", async () => {

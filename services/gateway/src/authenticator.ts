@@ -1,6 +1,6 @@
 import { AuthError, type Claims, type Verifier } from "@bimip/auth";
-import type { Link } from "@bimip/nats";
-import { BimipError, ErrorCode } from "@bimip/protocol";
+import { type Link, WAS_REVOKED } from "@bimip/nats";
+import { BimipError, ErrorCode, type RefreshResponse } from "@bimip/protocol";
 import type { AuditReason } from "./audit.js";
 import type { Revocations } from "./revocations.js";
 
@@ -10,7 +10,22 @@ export class RevokedError extends AuthError {
   readonly device: string;
 
   constructor({ eid, device }: Claims) {
-    super("token", "was revoked");
+    super("token", WAS_REVOKED);
+    this.eid = eid;
+    this.device = device;
+  }
+}
+
+/** What the router says against making new tokens, and to whom; "" where nobody showed a token of the router's. */
+export class RefreshRefused extends BimipError {
+  readonly eid: string;
+  readonly device: string;
+
+  constructor(
+    { code, details, eid, device }: Pick<RefreshResponse, "code" | "details" | "eid" | "device">,
+    id: string,
+  ) {
+    super(code, details, { id });
     this.eid = eid;
     this.device = device;
   }
@@ -22,7 +37,13 @@ export function tokenRefusal(error: unknown): {
   readonly eid: string;
   readonly device: string;
 } {
-  if (error instanceof RevokedError) return { reason: "revoked", eid: error.eid, device: error.device };
+  // A new token that was revoked meanwhile is the cause of another error.
+  const told = error instanceof BimipError && error.cause instanceof RevokedError ? error.cause : error;
+  if (told instanceof RevokedError) return { reason: "revoked", eid: told.eid, device: told.device };
+  if (told instanceof RefreshRefused) {
+    const reason = told.details.endsWith(WAS_REVOKED) ? "revoked" : "token";
+    return { reason, eid: told.eid, device: told.device };
+  }
   return { reason: "token", eid: "", device: "" };
 }
 

@@ -9,7 +9,7 @@ import {
   TokenType,
 } from "@bimip/protocol";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { RevokedError } from "./authenticator.js";
 import { Connection } from "./connection.js";
 import type { Gateway } from "./gateway.js";
@@ -70,7 +70,7 @@ function open(authenticate: () => Promise<Claims>) {
 }
 
 test("frames without a byte, too, are taken only so many while the token is checked", () => {
-  const { connection, ask, closed } = open(() => new Promise<never>(nothing));
+  const { connection, ask, refusals, closed } = open(() => new Promise<never>(nothing));
   ask({ task: TokenTask.AUTHENTICATE, token: "t" });
   let frames = 0;
   while (closed() === undefined && frames < 100_000) {
@@ -79,6 +79,36 @@ test("frames without a byte, too, are taken only so many while the token is chec
   }
   expect(frames).toBeLessThan(10_000);
   expect(closed()).toBe(4429);
+  expect(refusals).toMatchObject([{ reason: "rate", code: 429 }]);
+});
+
+test("a stranger's first frame that is no stanza is 401 to him, and malformed to the audit", () => {
+  const noFrame = open(() => Promise.reject(new Error("not asked")));
+  noFrame.connection.onFrame(new Uint8Array([255, 255, 255]));
+  expect(noFrame.told).toEqual(["error 401"]);
+  expect(noFrame.closed()).toBe(4401);
+  expect(noFrame.refusals).toMatchObject([{ reason: "malformed", code: 400, eid: "", address: "192.0.2.1" }]);
+
+  const tooLarge = open(() => Promise.reject(new Error("not asked")));
+  tooLarge.connection.onFrame(new Uint8Array(65_537));
+  expect(tooLarge.told).toEqual(["error 401"]);
+  expect(tooLarge.refusals).toMatchObject([{ reason: "malformed", code: 413 }]);
+});
+
+test("a stranger who says nothing is told where a token is looked for", () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const { told, refusals, closed } = open(() => Promise.reject(new Error("not asked")));
+    vi.advanceTimersByTime(60_000);
+    const details = "no token came in time: neither in Authorization, the subprotocol, access_token nor a first frame";
+    expect(told).toEqual(["error 408"]);
+    expect(closed()).toBe(4401);
+    expect(refusals).toMatchObject([{ code: 408, details }]);
+    // The close frame's reason holds it all.
+    expect(details.length).toBeLessThanOrEqual(100);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("the audit hears whose token it was that was revoked", async () => {

@@ -13,6 +13,7 @@ import {
   stanzaName,
   validateStanza,
 } from "@bimip/protocol";
+import { reasonOf } from "./audit.js";
 import { tokenRefusal } from "./authenticator.js";
 import { seat } from "./door/refusal.js";
 import { enter } from "./first-frame.js";
@@ -26,6 +27,7 @@ import { Session } from "./session.js";
 const MAX_EARLY_BYTES = 256 * 1024;
 /** What it takes here to keep a frame, whatever it holds. */
 const EARLY_FRAME_BYTES = 128;
+const NO_TOKEN = "no token came in time: neither in Authorization, the subprotocol, access_token nor a first frame";
 
 /** One socket, from its opening on: at first perhaps a stranger, then a session. */
 export class Connection implements SocketHandler {
@@ -51,7 +53,7 @@ export class Connection implements SocketHandler {
     if (claims !== undefined) this.#begin(claims);
     else
       this.#authTimer = setTimeout(
-        () => this.#refuse(new BimipError(ErrorCode.TIMED_OUT, "no token came in time")),
+        () => this.#refuse(new BimipError(ErrorCode.TIMED_OUT, NO_TOKEN)),
         gateway.limits.authTimeoutMs,
       );
   }
@@ -123,7 +125,7 @@ export class Connection implements SocketHandler {
     if (this.#session !== undefined) return this.#session.fail(error);
     // A stranger who does not begin with a good token frame is not talked to any longer.
     const { details, id } = error;
-    this.#refuse(new BimipError(ErrorCode.NOT_AUTHENTICATED, details, { id }));
+    this.#refuse(new BimipError(ErrorCode.NOT_AUTHENTICATED, details, { id }), error);
   }
 
   /** First frame of a connection without a token. */
@@ -155,10 +157,11 @@ export class Connection implements SocketHandler {
     });
   }
 
-  #refuse(error: BimipError): void {
+  /** @param cause what the audit hears, where it is more than the peer is told */
+  #refuse(error: BimipError, cause = error): void {
     clearTimeout(this.#authTimer);
     if (this.#closed) return;
-    if (error.code < ErrorCode.INTERNAL) this.#audit(error);
+    if (error.code < ErrorCode.INTERNAL) this.#audit(cause);
     this.#leave(error);
   }
 
@@ -173,7 +176,9 @@ export class Connection implements SocketHandler {
 
   #audit(error: BimipError): void {
     const { code, details } = error;
-    this.#gateway.audit.refused({ ...tokenRefusal(error), code, address: this.#socket.address, details });
+    const { reason, eid, device } = tokenRefusal(error);
+    const { address } = this.#socket;
+    this.#gateway.audit.refused({ reason: reasonOf(code) ?? reason, code, eid, device, address, details });
   }
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { issueToken } from "@bimip/auth";
 import { createHealth, createLogger, createMetrics, type ServiceContext } from "@bimip/runtime";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { eventually } from "../../../test/kit/eventually.js";
 import { JwksServer } from "../../../test/kit/jwks-server.js";
 import { makeKey } from "../../../test/kit/token-keys.js";
@@ -27,6 +27,7 @@ beforeEach(async () => {
   context = { logger, metrics: createMetrics("gateway"), health: createHealth(), signal: abort.signal };
 });
 afterEach(async () => {
+  vi.useRealTimers();
   abort.abort();
   for (const keys of opened.splice(0)) keys.stop();
   await rm(folder, { recursive: true });
@@ -46,6 +47,18 @@ async function write(name: string, content: string): Promise<string> {
 
 test("a gateway without any key does not start", () => {
   expect(() => readConfig({})).toThrow("one of BIMIP_JWT_SECRET, BIMIP_JWT_KEY_FILES and BIMIP_JWKS_URL is required");
+});
+
+test("a secret alone, where its algorithm is not allowed: it does not start, naming both settings", () => {
+  const env = { BIMIP_JWT_SECRET: secret, BIMIP_JWT_ALGORITHMS: "RS256,ES256" };
+  const problem = /BIMIP_JWT_SECRET is a key of HS256 .* BIMIP_JWT_ALGORITHMS does not allow HS256/;
+  expect(() => readConfig(env)).toThrow(problem);
+  expect(() => readConfig({ ...env, BIMIP_JWKS_URL: "https://issuer.example/jwks" })).not.toThrow();
+});
+
+test("what does not fit together is told with what cannot be read", () => {
+  const told = /BIMIP_PROT is not .*; BIMIP_PORT: expected .*; BIMIP_TLS_CERT_FILE and .*; one of BIMIP_JWT_SECRET/;
+  expect(() => readConfig({ BIMIP_PROT: "1", BIMIP_PORT: "x", BIMIP_TLS_KEY_FILE: "a" })).toThrow(told);
 });
 
 test("secret and files: tokens of each, and the rules of the configuration", async () => {
@@ -107,6 +120,31 @@ describe("JWKS", () => {
     const { verifier } = await opening;
     expect(context.health.ready.ok).toBe(true);
     expect(await verifier.verify(await issueToken({ key: rs, eid: "a", device: "d" }))).toMatchObject({ eid: "a" });
+  });
+
+  test("what is wrong is told once, another thing again, and that it works again", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    await open({ BIMIP_JWKS_URL: issuer.url, BIMIP_JWKS_REFRESH_S: "5" });
+    const told = (text: string) => lines.filter((line) => line.includes(text)).length;
+    /** What it says after it was answered so a few times. */
+    const answered = async (answer: JwksServer["answer"]): Promise<void> => {
+      issuer.answer = answer;
+      const { reads } = issuer;
+      const look = (): void => {
+        vi.advanceTimersByTime(1_000);
+        expect(issuer.reads).toBeGreaterThan(reads + 3);
+      };
+      await vi.waitFor(look, { interval: 5, timeout: 20_000 });
+    };
+    const good = issuer.answer;
+    await answered((response) => response.writeHead(500).end());
+    expect([told("HTTP 500"), told("keys of tokens read")]).toEqual([1, 1]);
+    await answered((response) => response.writeHead(502).end());
+    expect([told("HTTP 500"), told("HTTP 502")]).toEqual([1, 1]);
+    await answered(good);
+    expect(told("keys of tokens read")).toBe(2);
+    await answered((response) => response.writeHead(502).end());
+    expect(told("HTTP 502")).toBe(2);
   });
 
   test("a stop ends the waiting", async () => {

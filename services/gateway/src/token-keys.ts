@@ -62,14 +62,18 @@ export async function openTokenKeys(config: TokenConfig, context: ServiceContext
   }).catch((cause: unknown) => {
     throw new Error(`BIMIP_JWT_KEY_FILES: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   });
+  /** The last complaint about the JWKS, which is tried again every few seconds; undefined while it works. */
+  let complaint: string | undefined;
   const jwks = openJwks(config, {
     onRead(reading, changed) {
       reads.inc({ source: "jwks", result: "read" });
-      if (changed) log.read("BIMIP_JWKS_URL", reading);
+      if (changed || complaint !== undefined) log.read("BIMIP_JWKS_URL", reading);
+      complaint = undefined;
     },
     onError(error) {
       reads.inc({ source: "jwks", result: "refused" });
-      log.refused("BIMIP_JWKS_URL", error);
+      if (error.message !== complaint) log.refused("BIMIP_JWKS_URL", error);
+      complaint = error.message;
     },
   });
   const sources: KeySource[] = jwks === undefined ? [files] : [files, jwks];

@@ -3,7 +3,7 @@ import { BimipError, ErrorCode, type RefreshRequestSchema, type TokenAuthority }
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PROCEDURES } from "@bimip/nats";
 import { askRouter } from "./ask-router.js";
-import { RevokedError } from "./authenticator.js";
+import { RefreshRefused, RevokedError } from "./authenticator.js";
 import type { Gateway } from "./gateway.js";
 import { tokenAnswer } from "./token-answer.js";
 
@@ -27,7 +27,9 @@ export async function refreshTokens(
   const { authenticator, node } = gateway;
   // Before the refresh token is used up: the new token would not be taken.
   authenticator.checkKnown();
-  const answer = await askRouter(gateway, PROCEDURES.refresh, request, asked.id);
+  const answer = await askRouter(gateway, PROCEDURES.refresh, request, asked.id, (refusal) => {
+    return new RefreshRefused(refusal, asked.id);
+  });
   const { token, refreshToken, eid, device } = answer;
   const claims = await authenticator.authenticate(token, device).catch((error: unknown) => {
     throw notAccepted(gateway, error, asked.id);

@@ -1,4 +1,4 @@
-import { type Certificate, readCertificate, stateOf } from "./certificate.js";
+import { type Certificate, nameFiles, readCertificate, stateOf } from "./certificate.js";
 import { UwsApp, type UwsAppContext } from "./uws-app.js";
 import type { TlsOptions } from "./uws-options.js";
 
@@ -20,14 +20,14 @@ export async function openSecureApp(context: UwsAppContext, { files }: TlsOption
   const again = await readCertificate(files).catch(() => undefined);
   if (again !== undefined && isSame(again, certificate)) return { app, certificate };
   app.close();
-  throw new Error(`${files.certFile}, ${files.keyFile}: were changed while they were read`);
+  throw new Error(`${nameFiles(files)}: were changed while they were read`);
 }
 
 function openApp(context: UwsAppContext, files: TlsOptions["files"]): UwsApp {
   try {
     return new UwsApp(context, files);
   } catch (cause) {
-    throw new Error(`${files.certFile}, ${files.keyFile}: the TLS library does not take them`, { cause });
+    throw new Error(`${nameFiles(files)}: the TLS library does not take them`, { cause });
   }
 }
 

@@ -98,6 +98,8 @@ async function endSession(gateway: Gateway, session: Session, eid: string, devic
     try {
       const end = { subject: SUBJECTS.end(eid), request: EndRequestSchema, response: EndResponseSchema };
       await call(gateway.link.nc, end, request, END_TIMEOUT_MS);
+      const by = { eid: session.eid, device: session.device };
+      gateway.logger.info({ by, eid, device, address: open.address }, "session logged out");
       return;
     } catch (cause) {
       const waitMs = jitteredStepMs(RETRY_MS, tries);

@@ -13,8 +13,9 @@ export type Refused = Pick<MessageInitShape<typeof RevokeRequestSchema>, "what" 
 const DEVICE_FIELD = /^device\.device(?=:)/;
 
 /**
- * Has the router refuse tokens. Resolves once they are refused here too: who hears that it is done finds them so. Rejects with BimipError
- * as `askRouter` does: 404, naming the field of the stanza, for a device that was never seen.
+ * Has the router refuse tokens. Resolves once that is stored and known here, so that who hears that it is done finds them refused; where this
+ * gateway does not come to know it in time, it resolves all the same: it is stored, and ends sessions when it comes. Rejects with BimipError as
+ * `askRouter` does: 404, naming the field of the stanza, for a device that was never seen.
  */
 export async function revokeTokens(
   gateway: Gateway,

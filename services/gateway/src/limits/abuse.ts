@@ -1,5 +1,5 @@
 import { BimipError, CloseCode, ErrorCode, ErrorOrigin, errorFrame } from "@bimip/protocol";
-import type { Audit, AuditReason } from "../audit.js";
+import { type Audit, type AuditReason, reasonOf } from "../audit.js";
 import type { GatewayMetrics } from "../metrics.js";
 import type { RateClass } from "./rates.js";
 import { seconds } from "./seconds.js";
@@ -65,14 +65,6 @@ export interface AbuseOptions {
   readonly metrics: Pick<GatewayMetrics, "errors" | "abuseClosed">;
 }
 
-const REASONS: Readonly<Partial<Record<number, AuditReason>>> = {
-  [ErrorCode.MALFORMED]: "malformed",
-  [ErrorCode.TOO_LARGE]: "malformed",
-  [ErrorCode.FIELD_WRONG]: "malformed",
-  [ErrorCode.NOT_ALLOWED]: "forbidden",
-  [ErrorCode.TOO_FAST]: "rate",
-};
-
 /** Watches what sessions are refused: tells the audit, and ends those who go on and on. Their account stays out for a while. */
 export class Abuse {
   readonly #o: AbuseOptions;
@@ -85,7 +77,7 @@ export class Abuse {
 
   /** A stanza of the session was refused with this error. */
   note(session: Suspect, error: BimipError): void {
-    const reason = REASONS[error.code];
+    const reason = reasonOf(error.code);
     if (reason === undefined) return;
     this.#tellAudit(reason, session, error.code, error.details);
     if (error.code !== ErrorCode.MALFORMED && error.code !== ErrorCode.TOO_FAST) return;

@@ -18,6 +18,8 @@ import type { TokenConfig } from "./token-config.js";
 const NOW_S = 1_700_000_000;
 const SECRET = "a signing key of these tests, 32 bytes or more";
 const KEY = secretSigningKey(SECRET);
+/** Whose a refused refresh token is. */
+const HOLDER = { eid: "a@x", device: "phone" };
 const PHONE = refreshKey("a@x", "phone");
 
 beforeEach(() => {
@@ -44,7 +46,11 @@ function setUp(config: Partial<TokenConfig> & { noKey?: boolean; keys?: Partial<
   const metrics = createMetrics("test");
   const ofTokens = createTokenMetrics(metrics);
   const warnings: object[] = [];
-  const logger = { info: () => undefined, warn: (line: object) => void warnings.push(line) } as never;
+  const begun: object[] = [];
+  const logger = {
+    info: (line: object) => void begun.push(line),
+    warn: (line: object) => void warnings.push(line),
+  } as never;
   const revocations = new RevocationStore(revoked, all.skewS);
   const families = new FamilyStore(kept, all.skewS);
   const revoker = new Revoker({
@@ -70,7 +76,7 @@ function setUp(config: Partial<TokenConfig> & { noKey?: boolean; keys?: Partial<
       ...init,
     });
   const family = (): RefreshFamily | undefined => kept.json(PHONE) as RefreshFamily | undefined;
-  return { ask, begin, family, kept, revoked, revoker, metrics, warnings };
+  return { ask, begin, begun, family, kept, revoked, revoker, metrics, warnings };
 }
 
 type Answer = MessageInitShape<typeof RefreshResponseSchema>;
@@ -95,6 +101,17 @@ test("a family begins with a session; its tokens keep scopes and name, and say w
   await expect(verifier.verify(answer.refreshToken ?? "")).rejects.toThrow("typ");
   expect(family()).toMatchObject({ generation: 1, startedS: NOW_S, scopes: ["refresh", "push"], name: "Alice" });
   expect(kept.values.get(PHONE)?.ttlS).toBe(7_205);
+});
+
+test("a family never carries the scope admin; that it begins is in the log", async () => {
+  const { ask, begin, begun, family } = setUp();
+  const verifier = createVerifier({ secret: SECRET });
+  const first = await begin({ scopes: ["admin", "refresh", "push"] });
+  const next = await ask({ refreshToken: first.refreshToken ?? "" });
+  for (const { token = "" } of [first, next])
+    expect((await verifier.verify(token)).scopes).toEqual(new Set(["refresh", "push"]));
+  expect(family()?.scopes).toEqual(["refresh", "push"]);
+  expect(begun).toEqual([{ eid: "a@x", device: "phone", scopes: ["refresh", "push"] }]);
 });
 
 test("each refresh token is good once: the next has the next number, and the access token another id", async () => {
@@ -136,12 +153,16 @@ test("a second use after the grace ends the family and revokes the device", asyn
   expect(await ask({ refreshToken })).toEqual({
     code: 401,
     details: "refresh_token: was used before, so all tokens of this device were revoked: log in again",
+    ...HOLDER,
   });
   expect(family()).toBeUndefined();
   const atS = NOW_S + 30;
   expect(revoked.json(revocationKeys.device("a@x", "phone"))).toMatchObject({ atS, by: "reuse" });
   expect(warnings).toEqual([{ eid: "a@x", device: "phone" }]);
-  expect(await ask({ refreshToken: stolen.refreshToken ?? "" })).toMatchObject({ code: 401 });
+  expect(await ask({ refreshToken: stolen.refreshToken ?? "" })).toMatchObject({
+    code: 401,
+    details: "refresh_token: was revoked",
+  });
   expect(await metrics.text()).toContain('bimip_router_refreshes_total{outcome="reused",service="test"} 1');
 });
 
@@ -154,9 +175,10 @@ test("a revocation ends what began before it or in its second; not what begins l
     revoked.put(key, { atS: NOW_S, untilMs: 0, by: "" });
     // Even where its record was not taken away, as when it began at the same moment.
     expect(family).toBeDefined();
-    expect(await ask({ refreshToken })).toEqual({ code: 401, details: "refresh_token: was revoked" });
-    expect(await begin()).toEqual({ code: 401, details: "token: was revoked" });
-    expect(await begin({ issuedAtS: 0n })).toEqual({ code: 401, details: "token: was revoked" });
+    expect(await ask({ refreshToken })).toEqual({ code: 401, details: "refresh_token: was revoked", ...HOLDER });
+    const refused = { code: 401, details: "token: was revoked", ...HOLDER };
+    expect(await begin()).toEqual(refused);
+    expect(await begin({ issuedAtS: 0n })).toEqual(refused);
     // A new token, though our clock is still in that second: the issuer's is ahead.
     const anew = await begin({ issuedAtS: BigInt(NOW_S + 1) });
     const claims = await createVerifier({ secret: SECRET }).verify(anew.token ?? "");
@@ -172,6 +194,7 @@ test("a new family of the device replaces the old one, whose tokens end without 
   expect(await ask({ refreshToken: old.refreshToken ?? "" })).toEqual({
     code: 401,
     details: "refresh_token: was ended, or the device began anew: log in again",
+    ...HOLDER,
   });
   expect(generationOf(await ask({ refreshToken: anew.refreshToken ?? "" }))).toBe(2);
   expect([family()?.generation, revoked.values.size]).toEqual([2, 0]);
@@ -198,6 +221,7 @@ test("a token of another session or device is not used up by who asks wrongly", 
   expect(await ask({ device: "pad", refreshToken })).toEqual({
     code: 401,
     details: "refresh_token: is not of the device asked for",
+    ...HOLDER,
   });
   expect(family()?.generation).toBe(1);
   expect(generationOf(await ask({ eid: "a@x", device: "phone", refreshToken }))).toBe(2);

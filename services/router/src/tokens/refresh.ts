@@ -1,5 +1,5 @@
-import { AuthError, type RefreshClaims } from "@bimip/auth";
-import type { RefreshFamily } from "@bimip/nats";
+import { AuthError, type RefreshClaims, SCOPES } from "@bimip/auth";
+import { type RefreshFamily, WAS_REVOKED } from "@bimip/nats";
 import { ErrorCode, LIMITS, nameProblem, type RefreshRequest, type RefreshResponseSchema } from "@bimip/protocol";
 import type { Logger } from "@bimip/runtime";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -8,10 +8,10 @@ import type { FamilyStore } from "./family-store.js";
 import type { TokenMetrics } from "./metrics.js";
 import type { RevocationStore } from "./revocation-store.js";
 import type { Revoker } from "./revoke.js";
-import { wholeSeconds } from "./seconds.js";
 import type { Signing } from "./signing.js";
 import { untilWritten } from "./token-bucket.js";
 import type { TokenConfig } from "./token-config.js";
+import { wholeSeconds } from "./whole-seconds.js";
 
 export interface RefresherOptions {
   /** undefined: this broker renews no tokens. */
@@ -21,7 +21,7 @@ export interface RefresherOptions {
   readonly revoker: Revoker;
   readonly config: TokenConfig;
   readonly metrics: TokenMetrics;
-  readonly logger: Pick<Logger, "warn">;
+  readonly logger: Pick<Logger, "info" | "warn">;
 }
 
 type Answer = MessageInitShape<typeof RefreshResponseSchema>;
@@ -34,11 +34,18 @@ class Refusal {
   readonly outcome: Outcome;
   readonly code: number;
   readonly details: string;
+  /** Who showed a token of ours; undefined: nobody did. */
+  readonly holder: Holder | undefined;
 
-  constructor(outcome: Outcome, code: number, details: string) {
+  constructor(outcome: Outcome, code: number, details: string, holder?: Holder) {
     this.outcome = outcome;
     this.code = code;
     this.details = details;
+    this.holder = holder;
+  }
+
+  of({ eid, device }: Holder): Refusal {
+    return new Refusal(this.outcome, this.code, this.details, { eid, device });
   }
 }
 
@@ -65,7 +72,7 @@ export class Refresher {
     const answer = signing === undefined ? NO_KEY : await this.#make(signing, request);
     if (!(answer instanceof Refusal)) return answer;
     metrics.refreshes.inc({ outcome: answer.outcome });
-    return { code: answer.code, details: answer.details };
+    return { code: answer.code, details: answer.details, ...answer.holder };
   }
 
   async #make(signing: Signing, request: RefreshRequest): Promise<Answer | Refusal> {
@@ -74,17 +81,19 @@ export class Refresher {
     if (claims instanceof Refusal) return claims;
     const { eid, device } = claims;
     // Before anything is used up.
-    if (!isAskedFor(request, claims)) return request.eid === "" ? refused(OTHER_DEVICE) : OTHER_SESSION;
+    if (!isAskedFor(request, claims)) return (request.eid === "" ? refused(OTHER_DEVICE) : OTHER_SESSION).of(claims);
     // Taken before revocations are read: a revocation that is written meanwhile refuses this token.
     const nowS = wholeSeconds();
     const decision = await untilWritten(() => this.#rotate(claims));
-    if (decision instanceof Refusal) return decision;
+    if (decision instanceof Refusal) return decision.of(claims);
     return this.#answer(signing, { eid, device }, decision, nowS);
   }
 
   /** A session begins a family for its device; an older one of the device ends. */
   async #begin(signing: Signing, request: RefreshRequest): Promise<Answer | Refusal> {
-    const { eid, device, scopes, name } = request;
+    const { eid, device, name } = request;
+    // Who may do everything shows that anew each time: a family lives as long as it is used.
+    const scopes = request.scopes.filter((scope) => scope !== SCOPES.admin);
     const problem = nameProblem(eid, LIMITS.eidBytes) ?? nameProblem(device, LIMITS.deviceBytes);
     if (problem !== undefined) return new Refusal("refused", ErrorCode.FIELD_WRONG, `eid or device: ${problem}`);
     const { families, revocations, config } = this.#o;
@@ -92,7 +101,7 @@ export class Refresher {
     // The issuer's clock may be ahead of ours: what comes of a token counts as not older than it.
     const startedS = Math.max(wholeSeconds(), issuedAtS);
     const revokedAtS = await revocations.lastAtS(eid, device);
-    if (revokedAtS !== undefined && issuedAtS <= revokedAtS) return revoked("token: was revoked");
+    if (revokedAtS !== undefined && issuedAtS <= revokedAtS) return revoked("token").of({ eid, device });
     const family: RefreshFamily = {
       family: randomUUID(),
       generation: 1,
@@ -103,6 +112,7 @@ export class Refresher {
       name,
     };
     await untilWritten(async () => families.write(eid, device, family, await families.read(eid, device)));
+    this.#o.logger.info({ eid, device, scopes }, "a family of refresh tokens begins");
     return this.#answer(signing, { eid, device }, { outcome: "begun", family }, startedS);
   }
 
@@ -112,9 +122,11 @@ export class Refresher {
     const { eid, device, generation } = claims;
     const [kept, revokedAtS] = await Promise.all([families.read(eid, device), revocations.lastAtS(eid, device)]);
     const family = kept?.record;
+    // A revocation takes the family away.
+    if (family === undefined && revokedAtS !== undefined) return revoked("refresh_token");
     if (family === undefined || family.family !== claims.family)
       return refused("refresh_token: was ended, or the device began anew: log in again");
-    if (revokedAtS !== undefined && family.startedS <= revokedAtS) return revoked("refresh_token: was revoked");
+    if (revokedAtS !== undefined && family.startedS <= revokedAtS) return revoked("refresh_token");
     const nowMs = Date.now();
     if (isRepeat(family, generation, nowMs - config.graceMs)) return { outcome: "repeated", family };
     if (generation < family.generation) return this.#reused(claims);
@@ -183,8 +195,8 @@ function refused(details: string): Refusal {
   return new Refusal("refused", ErrorCode.NOT_AUTHENTICATED, details);
 }
 
-function revoked(details: string): Refusal {
-  return new Refusal("revoked", ErrorCode.NOT_AUTHENTICATED, details);
+function revoked(field: string): Refusal {
+  return new Refusal("revoked", ErrorCode.NOT_AUTHENTICATED, `${field}: ${WAS_REVOKED}`);
 }
 
 function expiryOf({ refreshLifetimeS }: TokenConfig): number {

@@ -5,7 +5,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FamilyStore } from "./family-store.js";
 import type { TokenMetrics } from "./metrics.js";
 import type { RevocationStore } from "./revocation-store.js";
-import { wholeSeconds } from "./seconds.js";
+import { wholeSeconds } from "./whole-seconds.js";
 import type { TokenConfig } from "./token-config.js";
 
 export interface RevokerOptions {
