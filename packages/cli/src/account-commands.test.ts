@@ -168,6 +168,7 @@ describe("logout", () => {
     [["--device", "phone"], "✓ logged out: the device phone of alice@example.com\n", ["laptop"]],
     [["--session", "phone"], "✓ logged out: the device phone of alice@example.com, for this time\n", ["laptop"]],
     [["--account"], "✓ logged out: all devices of alice@example.com\n", []],
+    [["--everywhere"], "✓ logged out: all devices of alice@example.com\n", []],
   ])("%j", async (options, text, left) => {
     const [phone, laptop] = [await app(ALICE, "phone"), await app(ALICE, "laptop")];
     expect(await run(["logout", ...options, ...as(ALICE)])).toBe(text);

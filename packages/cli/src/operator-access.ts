@@ -44,10 +44,11 @@ export async function operatorAccess(
   const passwordFile = natsPasswordFile(dataDir, OPERATOR);
   const isLocal = given === undefined || given === (await localNats(dataDir).catch(() => undefined));
   if (!isLocal || !existsSync(passwordFile)) return configured;
+  const own = { ...access, settings: undefined };
   return {
     ...configured,
-    access: { ...access, user: OPERATOR, passwordFile },
-    system: { ...access, user: SYSTEM_USER, passwordFile: natsPasswordFile(dataDir, SYSTEM_USER) },
+    access: { ...own, user: OPERATOR, passwordFile },
+    system: { ...own, user: SYSTEM_USER, passwordFile: natsPasswordFile(dataDir, SYSTEM_USER) },
   };
 }
 

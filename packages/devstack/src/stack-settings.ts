@@ -1,4 +1,4 @@
-import { loadConfig } from "@bimip/runtime";
+import { loadConfig, type SettingName, settings } from "@bimip/runtime";
 import { freePort } from "./free-port.js";
 
 /** What a stack is to run with, before anything is started. */
@@ -16,15 +16,17 @@ export interface StackSettings {
   readonly stopDeadlineMs: number;
 }
 
-/** @throws ConfigError naming every variable of the environment that is not usable. */
+const ALL = Object.keys(settings).filter((name): name is SettingName => name in settings);
+
+/** @throws ConfigError naming every variable of the environment that is not usable, to the stack or to any service. */
 export async function readStackSettings(
   env: NodeJS.ProcessEnv,
   given: { readonly port?: number; readonly host?: string; readonly natsUrl?: string; readonly gateways?: number },
 ): Promise<StackSettings> {
-  const config = loadConfig(["BIMIP_PORT", "BIMIP_HOST", "BIMIP_LOG_PARTITIONS", "BIMIP_STOP_DEADLINE_MS"], env);
+  // Also what only services read: each of them would tell but its own, one after the other.
+  const config = loadConfig(ALL, env);
   // Given in the environment or not decides; their defaults are meant for a service on its own.
-  const natsUrl = given.natsUrl ?? (env["NATS_URL"] ? loadConfig(["NATS_URL"], env).NATS_URL : undefined);
-  const secret = env["BIMIP_JWT_SECRET"] ? loadConfig(["BIMIP_JWT_SECRET"], env).BIMIP_JWT_SECRET : undefined;
+  const natsUrl = given.natsUrl ?? (env["NATS_URL"] ? config.NATS_URL : undefined);
   const host = given.host ?? config.BIMIP_HOST;
   const port = given.port ?? config.BIMIP_PORT;
   const ports = new Set(port === 0 ? [] : [port]);
@@ -33,7 +35,7 @@ export async function readStackSettings(
     host,
     ports: [...ports],
     natsUrl,
-    secret,
+    secret: config.BIMIP_JWT_SECRET,
     partitions: config.BIMIP_LOG_PARTITIONS,
     stopDeadlineMs: config.BIMIP_STOP_DEADLINE_MS,
   };

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ConfigError } from "@bimip/runtime";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { findNatsServer } from "./find-nats-server.js";
 import { recordProcess } from "./left-over.js";
@@ -113,6 +114,31 @@ test("a service that dies before it is ready fails the start with its log, and n
   for (const pid of started) expect(await identifyProcess(pid)).toBeUndefined();
   // And the data directory is free again.
   await start({ services: [await service("storage")] });
+});
+
+test("of a service's log only its last fatal word is told, not its stack, and nothing of earlier runs", async () => {
+  const line = (msg: string) => JSON.stringify({ level: "fatal", err: { stack: "at a.js:1" }, msg });
+  await mkdir(join(dataDir, "logs"), { recursive: true });
+  await writeFile(join(dataDir, "logs", "gateway.log"), `${line("start failed: of yesterday")}\n`);
+  const fatal = `console.log(${JSON.stringify(line("start failed: no disk"))}); process.exit(1)`;
+  const services = [await service("gateway", fatal)];
+  await expect(start({ services })).rejects.toThrow(
+    new Error(`gateway is not ready: ended with code 1. start failed: no disk (${join(dataDir, "logs/gateway.log")})`),
+  );
+  const silent = start({ services: [await service("gateway", "console.log('{ no json'); process.exit(1)")] });
+  const error = await silent.catch((reason: unknown) => String(reason));
+  expect(error).toContain("gateway.log:\n{ no json");
+  expect(error).not.toContain("start failed");
+});
+
+test("all wrong settings of all services are told at once, before anything is started", async () => {
+  const wrong = { BIMIP_PUSH_MAX_TRIES: "0", BIMIP_OFFLINE_GRACE_MS: "soon", BIMIP_RATE_BYTES: "5", BIMIP_PROT: "1" };
+  const starting = start({ services: [await service("gateway")], env: { ...env, ...wrong } });
+  const error = await starting.catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(ConfigError);
+  const named = (error as ConfigError).problems.map((problem) => /\w+/.exec(problem)?.[0]);
+  expect(new Set(named)).toEqual(new Set(Object.keys(wrong)));
+  expect(events).toEqual([]);
 });
 
 test("a service that does not stop is killed after its deadline", async () => {

@@ -1,7 +1,8 @@
+import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createBackoff } from "./backoff.js";
 import { type Child, describeExit } from "./child.js";
-import { logTail } from "./log-tail.js";
+import { lastFatal, logTail } from "./log-tail.js";
 import type { StackEvent } from "./stack-event.js";
 
 // A process that cannot even start dies at once, and again: no use in waiting for the deadline.
@@ -30,7 +31,7 @@ export interface Supervisor {
   /**
    * Resolves when the process is ready, now or after a restart.
    *
-   * @throws Error with the last lines of its log when it dies three times before it is ready, or is late.
+   * @throws Error with its last fatal line, else the last lines that this run logged, when it dies three times before it is ready, or is late.
    */
   whenReady(deadlineMs: number): Promise<void>;
   /** Sends a signal to the present run; resolves when it has ended, or at once for a signal that does not end it. */
@@ -49,6 +50,8 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
   const state = { isReady: false, isStopped: false };
   let failedStarts = 0;
   let failure = "";
+  /** Bytes of the log that are of earlier runs. */
+  let logStart = 0;
   let stopDeadlineMs = 0;
   let waiters: (() => void)[] = [];
   const changed = () => {
@@ -58,6 +61,7 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
   /** From start to end of one process; how it ended. */
   const runOnce = async (): Promise<string> => {
     const startedMs = performance.now();
+    logStart = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
     run = await launch();
     const { pid, exited, ready } = run;
     // stop() came while it was being launched, and has seen only the run before.
@@ -102,8 +106,12 @@ export function supervise({ name, logFile, launch, onEvent }: SupervisedProcess)
     stopping.abort();
     changed();
   };
-  const unready = (why: string) =>
-    new Error(`${name} is not ready: ${why}. The end of ${logFile}:\n${logTail(logFile)}`);
+  const unready = (why: string) => {
+    const fatal = lastFatal(logFile, logStart);
+    const said =
+      fatal === undefined ? `The end of ${logFile}:\n${logTail(logFile, logStart)}` : `${fatal} (${logFile})`;
+    return new Error(`${name} is not ready: ${why}. ${said}`);
+  };
 
   return {
     name,

@@ -3,6 +3,7 @@ export { alarmAt } from "./alarm.js";
 export { isAllowedEndpoint } from "./allowed-endpoint.js";
 export { ConfigError, type Environment, loadConfig } from "./config.js";
 export { dropOldest } from "./drop-oldest.js";
+export { codeOf, fileState } from "./file-state.js";
 export { createHealth, type Health, type HealthPart, type Readiness } from "./health.js";
 export { createLogger, type Logger } from "./logger.js";
 export {

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { z } from "zod";
 import { limitSettings } from "./limit-settings.js";
 import { choice, optionalText, type Setting, text, whole } from "./setting.js";
-import { MIN_SECRET_BYTES, tokenSettings } from "./token-settings.js";
+import { SECRET_TEXT, tokenSettings } from "./token-settings.js";
 import { transportSettings } from "./transport-settings.js";
 
 const port = { min: 0, max: 65_535 } as const;
@@ -135,14 +135,7 @@ export const settings = {
     doc: "Where messages for users without an online device are posted. Unset: no webhook.",
   }),
   BIMIP_PUSH_WEBHOOK_SECRET: optionalText({
-    parse: z
-      .string()
-      .refine(
-        (value) => Buffer.byteLength(value) >= MIN_SECRET_BYTES,
-        `expected at least ${MIN_SECRET_BYTES} bytes of UTF-8`,
-      ),
-    type: `text of at least ${MIN_SECRET_BYTES} bytes`,
-    secret: true,
+    ...SECRET_TEXT,
     doc: "Key of the webhook's signature (HMAC-SHA256). Required with `BIMIP_PUSH_WEBHOOK_URL`.",
   }),
   BIMIP_PUSH_TIMEOUT_MS: whole({

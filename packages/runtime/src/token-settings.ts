@@ -2,25 +2,30 @@ import { z } from "zod";
 import { list, optionalText, whole } from "./setting.js";
 
 // 32 bytes is the least that HS256 may be keyed with (RFC 7518, 3.2).
-export const MIN_SECRET_BYTES = 32;
+const MIN_SECRET_BYTES = 32;
+
+/** A key for HMAC-SHA256, without its `doc`. */
+export const SECRET_TEXT = {
+  parse: z
+    .string()
+    .refine(
+      (value) => Buffer.byteLength(value) >= MIN_SECRET_BYTES,
+      `expected at least ${MIN_SECRET_BYTES} bytes of UTF-8`,
+    ),
+  type: `text of at least ${MIN_SECRET_BYTES} bytes`,
+  secret: true,
+} as const;
 
 /** How tokens are verified and made. */
 export const tokenSettings = {
   BIMIP_JWT_SECRET: optionalText({
-    parse: z
-      .string()
-      .refine(
-        (value) => Buffer.byteLength(value) >= MIN_SECRET_BYTES,
-        `expected at least ${MIN_SECRET_BYTES} bytes of UTF-8`,
-      ),
-    type: `text of at least ${MIN_SECRET_BYTES} bytes`,
-    secret: true,
-    doc: "A key of tokens signed with HS256. `npm start` makes one and keeps it in the data directory. A gateway needs this, key files or a JWKS address.",
+    ...SECRET_TEXT,
+    doc: "A key of tokens signed with HS256. It has no name, so a token with a `kid` is never checked with it. `npm start` makes one and keeps it in the data directory. A gateway needs this, key files or a JWKS address.",
   }),
   BIMIP_JWT_KEY_FILES: list({
     type: "files, separated by commas",
     default: "",
-    doc: "Files with keys that tokens may be signed with: PEM (public key or certificate), a JWK or a JWKS. Read again when they change. Keys of a PEM have no name: they serve tokens without `kid`.",
+    doc: "Files with keys that tokens may be signed with: PEM (public key or certificate), a JWK or a JWKS. Read again when they change. Keys of a PEM have no name: a token with a `kid` is never checked with them.",
   }),
   BIMIP_JWKS_URL: optionalText({
     parse: z

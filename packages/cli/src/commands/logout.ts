@@ -1,6 +1,6 @@
 import { SCOPES } from "@bimip/auth";
 import type { LogoutOptions } from "@bimip/client";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { UsageError } from "../cli-error.js";
 import { namesDevice } from "../jwt-claims.js";
 import { createOutput, printable } from "../output.js";
@@ -13,6 +13,7 @@ interface LogoutCommandOptions extends WhoOptions {
   readonly device?: string;
   readonly session?: string;
   readonly account?: boolean;
+  readonly everywhere?: boolean;
   readonly of?: string;
   readonly json?: boolean;
 }
@@ -27,6 +28,8 @@ export function logoutCommand(context: ProgramContext): Command {
     .option("--device <name>", "the device of this name")
     .option("--session <name>", "only the open connection of this device; its tokens stay good")
     .option("--account", "all devices")
+    // As the SDK calls it.
+    .addOption(new Option("--everywhere", "the same as --account").hideHelp())
     .option("--of <eid>", "of another account; a token that you give needs the scope admin");
   return withWhoOptions(command)
     .option("--json", "one line of JSON: eid, what (device, session, account), device")
@@ -41,7 +44,7 @@ Examples:
   $ npx bimip logout --token "$ADMIN_TOKEN" --of mallory@example.com --account`,
     )
     .action(async (options: LogoutCommandOptions) => {
-      const { device, session: ofSession, account = false, of, ...who } = options;
+      const { device, session: ofSession, everywhere = false, account = everywhere, of, ...who } = options;
       const given = [device, ofSession, account || undefined].filter((value) => value !== undefined);
       if (given.length > 1) throw new UsageError("--device, --session and --account exclude each other");
       const isOwn = given.length === 0;

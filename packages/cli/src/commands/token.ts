@@ -8,7 +8,10 @@ import { validateCommand } from "./token/validate.js";
 /** `bimip token`: makes tokens, renews them, asks about them, has them refused. */
 export function tokenCommand(context: ProgramContext): Command {
   const command = new Command("token")
-    .description("Make a token for an account, signed with the server's key; or renew, check or revoke one.")
+    .description(
+      "Make a token for an account, signed with the server's key; or renew, check or revoke one. " +
+        "Without a word it is `make`: its options (--eid, --device, --expires …) are in `bimip token make --help`.",
+    )
     .addHelpText(
       "after",
       `
@@ -18,9 +21,7 @@ Examples:
   $ npx bimip token --eid alice@example.com --device phone --refresh
   $ npx bimip token refresh < refresh-token.txt
   $ npx bimip token validate "$TOKEN"
-  $ npx bimip token revoke --eid alice@example.com --device phone
-
-npx bimip token make --help has the options of the first three.`,
+  $ npx bimip token revoke --eid alice@example.com --device phone`,
     );
   command.addCommand(makeCommand(context), { isDefault: true });
   for (const create of [refreshCommand, validateCommand, revokeCommand]) command.addCommand(create(context));

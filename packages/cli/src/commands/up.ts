@@ -56,7 +56,7 @@ async function up(options: UpOptions, context: ProgramContext): Promise<void> {
     url: stack.url,
     httpUrl: stack.httpUrl,
     dataDir: shortPath(dataDir),
-    secretFromEnvironment: (context.env.BIMIP_JWT_SECRET ?? "") !== "",
+    env: context.env,
     tookS: (performance.now() - startedMs) / 1_000,
   };
   const { url, httpUrl, natsUrl } = stack;

@@ -29,6 +29,7 @@ Examples:
   $ npx bimip token refresh < refresh-token.txt
   $ npx bimip token refresh --json < refresh-token.txt | jq -r .token
 
+There is no --secret and no --data-dir: the refresh token is all that the server asks for.
 The command connects as the token's device for a moment: a connection that it has ends.`,
     )
     .action(async (given: string | undefined, options: RefreshOptions) => {
