@@ -20,9 +20,10 @@ export interface AttackerOptions {
   readonly pace: (frames: number) => Promise<void>;
 }
 
-const BATCH = 24;
+/** Sent at once; then it waits until all of it was answered. */
+const BATCH = 8;
 /** Shares of what is sent; the rest are mutated stanzas. */
-const SHARE = { violation: 0.002, oddity: 0.03, bomb: 0.005, valid: 0.06 } as const;
+const SHARE = { violation: 0.002, oddity: 0.03, bomb: 0.005, valid: 0.02 } as const;
 const ANSWER_MS = 30_000;
 /** A connection that broke a rule may be ended, or wait for the rest of a frame. */
 const VIOLATION_MS = 100;

@@ -142,7 +142,7 @@ const fieldwise = {
 export const MUTATIONS: Readonly<Record<string, Mutation>> = { ...bytewise, ...fieldwise };
 
 const names = Object.keys(MUTATIONS);
-const MORE = 0.3;
+const MORE = 0.5;
 
 /** One mutation, sometimes several on top of each other. */
 export function mutate(frame: Uint8Array, random: Random): Uint8Array {

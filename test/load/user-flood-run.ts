@@ -120,8 +120,7 @@ export class UserFlood {
     this.#traffic.takeAll();
     const seconds: (readonly number[])[] = [];
     const timer = setInterval(() => seconds.push(this.#traffic.takeAll()), 1_000);
-    const result = await work();
-    clearInterval(timer);
+    const result = await work().finally(() => clearInterval(timer));
     const gatewayCpu = (cpuMicros(pid) - cpu) / 1_000 / (performance.now() - startedMs);
     const usualP99 = median(seconds.map((times) => percentiles(times).p99));
     const all = [...seconds.flat(), ...this.#traffic.takeAll()];
@@ -130,7 +129,13 @@ export class UserFlood {
 
   #run(order: FloodOrder): Promise<FloodReport> {
     return new Promise((resolve, reject) => {
+      const died = (code: number | null, signal: string | null): void =>
+        reject(new Error(`the flooder's process ended: ${signal ?? `code ${code}`}`));
+      const { exitCode, signalCode } = this.#flooder;
+      if (exitCode !== null || signalCode !== null) return died(exitCode, signalCode);
+      this.#flooder.once("exit", died);
       this.#flooder.once("message", ({ report, error }: { report?: FloodReport; error?: string }) => {
+        this.#flooder.off("exit", died);
         if (report === undefined) reject(new Error(error));
         else resolve(report);
       });
