@@ -8,7 +8,7 @@ export interface AttackPlan {
   readonly sessions: number;
   /** All sessions together, at most. */
   readonly framesPerSecond: number;
-  /** Whom valid stanzas are for, beside the attackers. */
+  /** The receiver: whom valid stanzas are for, beside the attackers. */
   readonly target: string;
   /** Of the bytes at which a conversation can be cut, one in so many is. */
   readonly cutEvery: number;
@@ -23,6 +23,8 @@ export type AttackOrder =
 /** From the attacker to the judge: it did what it was told to, or failed. */
 export interface AttackReport {
   readonly tally: TallyData;
+  /** What the receiver got, by kind. */
+  readonly came: Readonly<Record<string, number>>;
   /** Why it could not go on; "" otherwise. */
   readonly failed: string;
   /** Of each session, what it sent last, as hex; only where something is wrong. */

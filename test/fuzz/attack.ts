@@ -6,6 +6,7 @@ import { createRandom } from "../chaos/random.js";
 import type { AttackOrder, AttackPlan, AttackReport } from "./attack-plan.js";
 import { Attacker } from "./attacker.js";
 import { Cutter } from "./cutter.js";
+import { Receiver } from "./receiver.js";
 import { Strangers } from "./strangers.js";
 import { Tally } from "./tally.js";
 
@@ -19,11 +20,15 @@ class Attack {
   readonly #cutter: Cutter;
   readonly #strangers: Strangers;
   readonly #eids: string[];
+  /** Here as well: who measures latencies has nothing else to do. */
+  readonly #receiver: Receiver;
   #paceStartedMs = 0;
   #paced = 0;
 
-  constructor(plan: AttackPlan) {
+  private constructor(plan: AttackPlan, targetToken: string) {
     this.#plan = plan;
+    const { target: eid, port: at } = plan;
+    this.#receiver = new Receiver({ eid, port: at, token: targetToken, tally: this.#tally });
     const random = createRandom(plan.seed);
     this.#eids = Array.from({ length: plan.sessions }, (_, n) => `fuzz-${n}@fuzz`);
     this.#attackers = this.#eids.map((eid, n) => {
@@ -46,6 +51,11 @@ class Attack {
     this.#strangers = new Strangers({ port, random: random.fork(), tally: this.#tally, token });
   }
 
+  static async start(plan: AttackPlan): Promise<Attack> {
+    const { secret, target: eid } = plan;
+    return new Attack(plan, await issueToken({ secret, eid, device: "strict" }));
+  }
+
   async run(frames: number, cuts: boolean): Promise<AttackReport> {
     this.#paceStartedMs = performance.now();
     this.#paced = 0;
@@ -57,7 +67,7 @@ class Attack {
     });
     const isWrong = failed !== "" || this.#tally.problems.length > 0;
     const last = isWrong ? this.#attackers.map((one, n) => ({ eid: this.#eids[n] ?? "", frames: one.last })) : [];
-    return { tally: this.#tally.data, failed, last };
+    return { tally: this.#tally.data, came: this.#receiver.came, failed, last };
   }
 
   /** Breaks conversations off at every byte, or every n-th, and lets strangers knock in between. */
@@ -84,9 +94,10 @@ class Attack {
 }
 
 setPriority(NICE);
-let attack: Attack | undefined;
-process.on("message", (order: AttackOrder) => {
-  if (order.type === "plan") attack = new Attack(order.plan);
-  else void attack?.run(order.frames, order.cuts).then((report) => process.send?.(report));
-});
+let attack: Promise<Attack> | undefined;
+async function obey(order: AttackOrder): Promise<void> {
+  if (order.type === "plan") attack = Attack.start(order.plan);
+  else process.send?.(await (await attack)?.run(order.frames, order.cuts));
+}
+process.on("message", (order: AttackOrder) => void obey(order));
 process.on("disconnect", () => process.exit(0));

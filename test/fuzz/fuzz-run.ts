@@ -12,7 +12,6 @@ import { defaultLimits } from "../kit/limits.js";
 import { SteadyTraffic } from "../load/steady-traffic.js";
 import type { AttackOrder, AttackPlan, AttackReport } from "./attack-plan.js";
 import { INSPECTED, type Memory, memoryOf } from "./inspected.js";
-import { Receiver } from "./receiver.js";
 import { SlowHandshakes } from "./slow-handshakes.js";
 import { Tally, type TallyData } from "./tally.js";
 
@@ -104,8 +103,6 @@ async function attacked(stack: Stack, options: FuzzOptions): Promise<Omit<FuzzRe
   const port = Number(new URL(stack.httpUrl).port);
   const own = new Tally();
   const traffic = await neighboursOf(stack, port);
-  const token = await issueToken({ secret: stack.secret, eid: TARGET, device: "strict" });
-  const receiver = new Receiver({ eid: TARGET, port, token, tally: own });
   const lag = new Lag(stack.httpUrl);
   const slow = new SlowHandshakes(port, own);
   const { framesPerSecond, seed, sessions, cutEvery } = options;
@@ -137,7 +134,7 @@ async function attacked(stack: Stack, options: FuzzOptions): Promise<Omit<FuzzRe
     progress(`warm after ${(warmedMs / 1_000).toFixed(0)} s: neighbours' p99 ${percentiles(first).p99.toFixed(1)} ms`);
     await lag.look(false);
     const againMs = performance.now();
-    const { tally, last, failed } = await attacker.run(frames, true);
+    const { tally, came, last, failed } = await attacker.run(frames, true);
     const seconds = (warmedMs + performance.now() - againMs) / 1_000;
     const during = [...first, ...traffic.takeAll()];
     await lag.look(true);
@@ -150,7 +147,7 @@ async function attacked(stack: Stack, options: FuzzOptions): Promise<Omit<FuzzRe
     return {
       attack: tally,
       seconds,
-      came: receiver.came,
+      came,
       neighbours: { before, during: { ...percentiles(during), count: during.length }, after },
       lost,
       memory: warm.map((one, at) => ({ name: SERVICES[at] ?? "", warm: one, end: end[at] ?? one })),
@@ -162,7 +159,6 @@ async function attacked(stack: Stack, options: FuzzOptions): Promise<Omit<FuzzRe
   } finally {
     attacker.stop();
     await slow.stop();
-    receiver.close();
     traffic.close();
   }
 }
